@@ -1,0 +1,61 @@
+# Faultline's front door. `make help` says what there is.
+
+SHELL  := /bin/bash
+PYTHON := /usr/bin/python3
+
+# Where a build goes, and its kind; see kernel/kernel.mk.
+KPT  ?= share
+O    ?= build/$(KPT)
+CPUS ?= 3
+
+# The toolchain's prefix: the first of these that is installed.
+CROSS ?= $(firstword $(foreach p,riscv64-unknown-elf- riscv64-linux-gnu-,$(if $(shell command -v $(p)gcc),$(p))) riscv64-unknown-elf-)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help:
+	@echo 'make matrix      build the kernel and every faulty variant, boot and check each'
+	@echo 'make test        run all tests'
+	@echo 'make qemu        boot the kernel, with its shell on this terminal (CPUS=3 KPT=share)'
+	@echo 'make qemu-gdb    the same, waiting for gdb on port 26000'
+	@echo 'make bench       measure the kernel, both ways of making kernel page tables'
+	@echo 'make lint        check formats, types and common mistakes'
+	@echo 'make doctor      say what is installed, what is missing, and what to type'
+	@echo 'make clean       remove all that was built'
+
+include kernel/kernel.mk
+include user/user.mk
+
+HOST_CFLAGS := -O1 -g -std=c11 -Wall -Wextra -Werror
+
+$(O)/mkfs: user/mkfs.c kernel/fs.h kernel/stat.h kernel/param.h
+	@mkdir -p $(@D)
+	cc $(HOST_CFLAGS) -o $@ $<
+
+.PHONY: fs
+fs: $(O)/fs.img
+$(O)/fs.img: $(O)/mkfs $(UPROGS:%=$(O)/user/_%)
+	$(O)/mkfs $@ $(UPROGS:%=$(O)/user/_%)
+
+QEMU := $(or $(FAULTLINE_QEMU),qemu-system-riscv64)
+QEMU_FLAGS = -machine virt -bios none -kernel $(O)/kernel.elf -m 128M -smp $(CPUS) -nographic \
+  -global virtio-mmio.force-legacy=false \
+  -drive file=$(O)/fs.img,if=none,format=raw,id=x0 \
+  -device virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0
+
+.PHONY: qemu qemu-gdb
+qemu: kernel fs
+	@echo 'To leave: poweroff, or ctrl-A x.'
+	$(QEMU) $(QEMU_FLAGS)
+qemu-gdb: kernel fs
+	@echo 'In another terminal: gdb-multiarch $(O)/kernel.elf -ex "target remote :26000"'
+	$(QEMU) $(QEMU_FLAGS) -S -gdb tcp:127.0.0.1:26000
+
+.PHONY: matrix doctor clean
+matrix:
+	@ci/setup matrix
+	@./faultline matrix
+doctor:
+	@./faultline doctor
+clean:
+	rm -rf build reports/out

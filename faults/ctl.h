@@ -1,0 +1,80 @@
+// The control block: one struct in the kernel image, through which the harness and the
+// kernel under test speak. The harness finds it by its symbol, faultline_ctl, and its
+// layout in the ELF's debug information. The reference kernel always has one, with its
+// page counters; the shim (shim.c) adds one to any other kernel, and fills in the rest.
+#pragma once
+
+#include "../kernel/pagestat.h"
+
+#define FAULTLINE_MAGIC   0x4e494c544c554146UL // "FAULTLIN", little endian
+#define FAULTLINE_VERSION 1
+
+// The system call uptime(FAULTLINE_UPTIME, command, argument …) is answered by the shim.
+#define FAULTLINE_UPTIME 0x464c5550544d4531UL
+
+enum faultline_command {
+  FL_HELLO,  // returns FAULTLINE_VERSION
+  FL_MARK,   // begin to watch: mark = seq; returns live
+  FL_END,    // stop watching: end = seq; returns live
+  FL_ARM,    // (mode, n): count and fail kallocs of the calling process
+  FL_DISARM, // returns how many kallocs were failed since FL_ARM
+  FL_CALLS,  // returns how many kallocs the armed process made since FL_ARM
+};
+
+enum faultline_mode {
+  FL_OFF,
+  FL_NTH,  // fail the n-th kalloc, n from 1
+  FL_FROM, // fail the n-th and all after it
+  FL_SITE, // fail those whose return address is n
+};
+
+#define FL_DEPTH 8      // return addresses kept of a stack, innermost first
+#define FL_PAGES 0x8000 // pages the ledger has room for: 128 MiB from FL_RAM on
+#define FL_RAM   0x80000000UL
+
+// Something that should not happen: how often, and where it did so first.
+struct faultline_event {
+  uint64_t count;
+  uint64_t pa;              // the page, or 0
+  uint64_t live;            // pages live at that moment
+  uint64_t proc;            // the running process (struct proc *), or 0
+  uint64_t stack[FL_DEPTH]; // return addresses, innermost first, 0 at the end
+};
+
+struct faultline_ctl {
+  uint64_t magic;   // FAULTLINE_MAGIC
+  uint32_t version; // FAULTLINE_VERSION
+  uint32_t shim;    // 1 once the shim has seen a kalloc
+
+  // Kept by the reference kernel.
+  struct pagestat pages;
+
+  // Kept by the shim.
+  uint64_t armed; // the process (struct proc *) whose kallocs count, or 0
+  uint64_t mode;  // enum faultline_mode
+  uint64_t n;
+  uint64_t calls;               // kallocs of the armed process since FL_ARM
+  struct faultline_event fired; // kallocs made to fail since FL_ARM
+
+  uint64_t seq;  // number of the last kalloc or kfree
+  uint64_t mark; // seq at FL_MARK
+  uint64_t end;  // seq at FL_END
+  uint64_t live; // pages allocated and not freed
+
+  struct faultline_event refused;     // kalloc returned 0 by itself
+  struct faultline_event double_free; // kfree of a page that was freed before
+  struct faultline_event wild_free;   // kfree of what is no page of the allocator
+};
+
+extern struct faultline_ctl faultline_ctl;
+
+// One page's entry in the ledger. A page the shim never saw has seq 0.
+struct faultline_page {
+  uint64_t seq;                  // of its last kalloc or kfree
+  uint64_t live;                 // 1 allocated, 0 free
+  uint64_t proc;                 // process that allocated it (struct proc *), or 0
+  uint64_t alloc[FL_DEPTH];      // stack of its last kalloc
+  uint64_t free[FL_DEPTH];       // stack of its last kfree
+};
+
+extern struct faultline_page faultline_ledger[FL_PAGES];

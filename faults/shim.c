@@ -1,0 +1,216 @@
+// The shim: watches kalloc and kfree in any xv6-like kernel. It is linked with
+// --wrap=kalloc --wrap=kfree --wrap=sys_uptime and knows nothing of the kernel but these
+// functions, myproc() and argaddr(). It keeps the ledger: for each page, who allocated
+// and who freed it last. A program arms it through uptime (ctl.h).
+
+#include "ctl.h"
+
+void *__real_kalloc(void);
+void __real_kfree(void *pa);
+uint64_t __real_sys_uptime(void);
+void *myproc(void);
+int argaddr(int n, uint64_t *out); // returns nothing in some kernels: not looked at
+
+#define PGSIZE 4096
+
+// The reference kernel has one of its own.
+__attribute__((weak)) struct faultline_ctl faultline_ctl = {
+    .magic = FAULTLINE_MAGIC,
+    .version = FAULTLINE_VERSION,
+};
+
+struct faultline_page faultline_ledger[FL_PAGES];
+
+#define CTL faultline_ctl
+
+static uint32_t ledger_lock;
+
+// Take the ledger's lock with interrupts off. Returns sstatus for unlock().
+static uint64_t
+lock(void)
+{
+  uint64_t sstatus;
+  asm volatile("csrrci %0, sstatus, 2" : "=r"(sstatus) : : "memory");
+  while (__atomic_exchange_n(&ledger_lock, 1, __ATOMIC_ACQUIRE))
+    ;
+  return sstatus;
+}
+
+static void
+unlock(uint64_t sstatus)
+{
+  __atomic_store_n(&ledger_lock, 0, __ATOMIC_RELEASE);
+  asm volatile("csrs sstatus, %0" : : "r"(sstatus & 2) : "memory");
+}
+
+// Whether the frame whose upper end is fp lies in the page of the frame before it, or the
+// page above: then it can be read. Kernel stacks are one page, or a few.
+static int
+same_stack(uint64_t fp, uint64_t next)
+{
+  return next % 8 == 0 && next > fp && next - fp < PGSIZE &&
+         ((next - 1) / PGSIZE == (fp - 1) / PGSIZE);
+}
+
+// Record the return addresses from the frame at fp on, innermost first (psABI frames:
+// the return address at fp - 8, the caller's frame pointer at fp - 16).
+static void
+record_stack(uint64_t stack[FL_DEPTH], uint64_t fp)
+{
+  int n = 0;
+  while (n < FL_DEPTH) {
+    const uint64_t *frame = (const uint64_t *)fp;
+    uint64_t next = frame[-2];
+    stack[n++] = frame[-1];
+    if (!same_stack(fp, next))
+      break;
+    fp = next;
+  }
+  while (n < FL_DEPTH)
+    stack[n++] = 0;
+}
+
+static void
+record_event(struct faultline_event *event, void *pa, void *proc, uint64_t fp)
+{
+  if (event->count++ > 0)
+    return;
+  event->pa = (uint64_t)pa;
+  event->live = CTL.live;
+  event->proc = (uint64_t)proc;
+  record_stack(event->stack, fp);
+}
+
+// The ledger's entry of a page, or 0 if it has none.
+static struct faultline_page *
+entry(void *pa)
+{
+  uint64_t page = ((uint64_t)pa - FL_RAM) / PGSIZE;
+  return (uint64_t)pa % PGSIZE == 0 && page < FL_PAGES ? &faultline_ledger[page] : 0;
+}
+
+// Whether this kalloc is one that should fail. site is its return address.
+static int
+should_fail(void *proc, uint64_t site)
+{
+  if (!CTL.armed || CTL.armed != (uint64_t)proc)
+    return 0;
+  CTL.calls++;
+  switch (CTL.mode) {
+  case FL_NTH:
+    return CTL.calls == CTL.n;
+  case FL_FROM:
+    return CTL.calls >= CTL.n;
+  case FL_SITE:
+    return CTL.n == site;
+  default:
+    return 0;
+  }
+}
+
+void *
+__wrap_kalloc(void)
+{
+  uint64_t fp = (uint64_t)__builtin_frame_address(0);
+  void *proc = myproc();
+
+  uint64_t sstatus = lock();
+  CTL.shim = 1;
+  if (should_fail(proc, (uint64_t)__builtin_return_address(0))) {
+    record_event(&CTL.fired, 0, proc, fp);
+    unlock(sstatus);
+    return 0;
+  }
+  unlock(sstatus);
+
+  void *pa = __real_kalloc();
+
+  sstatus = lock();
+  struct faultline_page *page = entry(pa);
+  if (!pa) {
+    record_event(&CTL.refused, 0, proc, fp);
+  } else if (page) {
+    page->seq = ++CTL.seq;
+    page->proc = (uint64_t)proc;
+    page->live = 1;
+    record_stack(page->alloc, fp);
+    CTL.live++;
+  }
+  unlock(sstatus);
+  return pa;
+}
+
+void
+__wrap_kfree(void *pa)
+{
+  uint64_t fp = (uint64_t)__builtin_frame_address(0);
+  void *proc = myproc();
+
+  // Noted before it is done: once free, the page may be allocated by another hart.
+  uint64_t sstatus = lock();
+  struct faultline_page *page = entry(pa);
+  if (!page || page->seq == 0) {
+    record_event(&CTL.wild_free, pa, proc, fp);
+  } else if (!page->live) {
+    record_event(&CTL.double_free, pa, proc, fp);
+  } else {
+    page->seq = ++CTL.seq;
+    page->live = 0;
+    record_stack(page->free, fp);
+    CTL.live--;
+  }
+  unlock(sstatus);
+  __real_kfree(pa);
+}
+
+// The shim's answer to uptime(FAULTLINE_UPTIME, command, argument, argument).
+static uint64_t
+command(uint64_t command, uint64_t mode, uint64_t n)
+{
+  void *proc = myproc();
+  uint64_t sstatus = lock();
+  uint64_t answer = 0;
+  switch (command) {
+  case FL_HELLO:
+    answer = FAULTLINE_VERSION;
+    break;
+  case FL_MARK:
+    CTL.mark = CTL.seq;
+    CTL.end = 0;
+    answer = CTL.live;
+    break;
+  case FL_END:
+    CTL.end = CTL.seq;
+    answer = CTL.live;
+    break;
+  case FL_ARM:
+    CTL.mode = mode;
+    CTL.n = n;
+    CTL.calls = 0;
+    CTL.fired.count = 0;
+    CTL.armed = (uint64_t)proc;
+    break;
+  case FL_DISARM:
+    CTL.armed = 0;
+    answer = CTL.fired.count;
+    break;
+  case FL_CALLS:
+    answer = CTL.calls;
+    break;
+  }
+  unlock(sstatus);
+  return answer;
+}
+
+uint64_t
+__wrap_sys_uptime(void)
+{
+  uint64_t magic = 0, what = 0, mode = 0, n = 0;
+  argaddr(0, &magic);
+  if (magic != FAULTLINE_UPTIME)
+    return __real_sys_uptime();
+  argaddr(1, &what);
+  argaddr(2, &mode);
+  argaddr(3, &n);
+  return command(what, mode, n);
+}

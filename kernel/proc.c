@@ -1,0 +1,356 @@
+// Processes: made by fork(), ended by exit(), buried by wait().
+
+#include "defs.h"
+#include "file.h"
+#include "memlayout.h"
+#include "proc.h"
+#include "../faults/hook.h"
+
+extern char trampoline[];                     // trampoline.S
+extern const char initcode[], initcode_end[]; // initcode.S
+
+struct proc proc[NPROC];
+
+static struct proc *initproc;
+
+// Protects every p->parent, and keeps a wakeup of wait() from being lost. Taken before
+// any p->lock.
+struct spinlock wait_lock;
+
+void
+procinit(void)
+{
+  initlock(&wait_lock, "wait");
+  for (struct proc *p = proc; p < &proc[NPROC]; p++)
+    initlock(&p->lock, "proc");
+}
+
+// A user page table with no user memory, just the trampoline and p's trapframe, or 0.
+pagetable_t
+proc_pagetable(struct proc *p)
+{
+  pagetable_t table = uvmcreate();
+  if (!table)
+    return 0;
+  if (mappages(table, TRAMPOLINE, PGSIZE, (uint64_t)trampoline, PTE_R | PTE_X)) {
+    uvmfree(table, 0);
+    return 0;
+  }
+  if (mappages(table, TRAPFRAME, PGSIZE, (uint64_t)p->trapframe, PTE_R | PTE_W)) {
+    proc_freepagetable(table, 0);
+    return 0;
+  }
+  return table;
+}
+
+// Free a user page table and sz bytes of user memory; not the trapframe.
+void
+proc_freepagetable(pagetable_t table, uint64_t sz)
+{
+  unmappages(table, TRAPFRAME, 2); // and TRAMPOLINE
+  uvmfree(table, sz);
+}
+
+// A kernel page table with a stack and an empty mirror, or 0.
+static pagetable_t
+proc_kpagetable(void)
+{
+  pagetable_t table = kvmcreate();
+  if (!table)
+    return 0;
+  void *stack = kalloc_for(PAGE_KSTACK);
+  if (!stack || mappages(table, KSTACK, PGSIZE, (uint64_t)stack, PTE_R | PTE_W)) {
+    if (stack)
+      kfree(stack);
+    kvmfree(table);
+    return 0;
+  }
+  return table;
+}
+
+// Free a kernel page table and the stack in it. The mirrored pages are the user
+// table's.
+static void
+proc_freekpagetable(pagetable_t table)
+{
+  pagetable_t holder = FAULT(kstack_via_wrong_table) ? myproc()->kpagetable : table;
+  pte_t *stack = walk(holder, KSTACK, false);
+  if (!FAULT(kstack_not_freed))
+    kfree((void *)PTE2PA(*stack));
+  kvmfree(table);
+}
+
+// Make an UNUSED process USED, with empty tables and a context in which it will begin
+// in forkret(). Returns it with p->lock held, or 0 if there is none or no memory.
+static struct proc *
+allocproc(void)
+{
+  static int nextpid = 1;
+
+  struct proc *p = proc;
+  for (;; p++) {
+    if (p == &proc[NPROC])
+      return 0;
+    acquire(&p->lock);
+    if (p->state == UNUSED)
+      break;
+    release(&p->lock);
+  }
+
+  p->state = USED;
+  p->pid = __atomic_fetch_add(&nextpid, 1, __ATOMIC_RELAXED);
+  if (!(p->trapframe = kalloc_for(PAGE_TRAPFRAME)) ||
+      !(p->pagetable = proc_pagetable(p)) || !(p->kpagetable = proc_kpagetable())) {
+    freeproc(p);
+    release(&p->lock);
+    return 0;
+  }
+  memset(p->trapframe, 0, PGSIZE);
+  p->context = (struct context){.ra = (uint64_t)forkret, .sp = KSTACK + PGSIZE};
+  return p;
+}
+
+// Free all that a process holds, however much of it there is yet or still, and make it
+// UNUSED. p->lock must be held, and no hart may be on its stack. Its files are closed.
+void
+freeproc(struct proc *p)
+{
+  if (p->pagetable)
+    proc_freepagetable(p->pagetable, p->sz);
+  if (p->kpagetable)
+    proc_freekpagetable(FAULT(kpt_free_user_table) ? p->pagetable : p->kpagetable);
+  if (p->trapframe)
+    kfree(p->trapframe);
+
+  p->pagetable = p->kpagetable = 0;
+  p->trapframe = 0;
+  p->sz = 0;
+  p->pid = 0;
+  p->parent = 0;
+  p->name[0] = 0;
+  p->chan = 0;
+  p->killed = false;
+  p->xstate = 0;
+  p->state = UNUSED;
+}
+
+// Make the first process, from initcode.S. At boot: failure is the end.
+void
+userinit(void)
+{
+  struct proc *p = allocproc();
+  if (!p || !(p->sz = uvmalloc(p->pagetable, 0, PGSIZE, PTE_W | PTE_X)) ||
+      uvmwrite(p->pagetable, 0, initcode, initcode_end - initcode) ||
+      mirror_map(p->kpagetable, p->pagetable, 0, p->sz))
+    panic("userinit: out of memory at boot");
+  p->trapframe->sp = PGSIZE;
+  safestrcpy(p->name, "initcode", sizeof(p->name));
+  p->cwd = 0; // forkret() opens /, once the file system is up
+  p->state = RUNNABLE;
+  initproc = p;
+  release(&p->lock);
+}
+
+// Where a new process begins: scheduler() has just switched to it for the first time.
+void
+forkret(void)
+{
+  struct proc *p = myproc();
+  release(&p->lock);
+  if (p == initproc && !p->cwd) {
+    // Reads the disk, so it needs a process to sleep.
+    fsinit(ROOTDEV);
+    p->cwd = namei("/");
+  }
+  usertrapret();
+}
+
+// Grow user memory by n bytes, or shrink it if n is negative, in both tables. Returns
+// 0, or -1 with nothing changed.
+int
+growproc(int64_t n)
+{
+  struct proc *p = myproc();
+  uint64_t old = p->sz, new = old + n;
+  if (n < 0) {
+    if (new > old)
+      return -1; // below 0
+    // uvmdealloc() fences after both tables have lost the pages and before it frees
+    // them.
+    if (!FAULT(mirror_not_shrunk))
+      mirror_unmap(p->kpagetable, new, old);
+    uvmdealloc(p->pagetable, old, new);
+  } else if (n > 0) {
+    if (!uvmalloc(p->pagetable, old, new, PTE_W))
+      return -1;
+    if (mirror_map(p->kpagetable, p->pagetable, old, new)) {
+      uvmdealloc(p->pagetable, new, old);
+      return -1;
+    }
+    sfence_vma(); // the hart may have cached that nothing was there (4.2.1)
+  }
+  p->sz = new;
+  return 0;
+}
+
+// Give a child a copy of the running process's memory. Returns 0, or -1 with what was
+// done left to freeproc().
+static int
+copy_memory(struct proc *parent, struct proc *child)
+{
+  if (uvmcopy(parent->pagetable, child->pagetable, parent->sz))
+    return -1;
+  child->sz = parent->sz;
+  if (FAULT(no_mirror_in_fork))
+    return 0;
+  return mirror_map(child->kpagetable, child->pagetable, 0, child->sz);
+}
+
+// Make a copy of the running process. Returns the child's pid to the parent and,
+// through its trapframe, 0 to the child; or -1.
+int
+fork(void)
+{
+  struct proc *p = myproc();
+  struct proc *child = allocproc();
+  if (!child)
+    return -1;
+  if (copy_memory(p, child)) {
+    freeproc(child);
+    release(&child->lock);
+    return -1;
+  }
+  *child->trapframe = *p->trapframe;
+  child->trapframe->a0 = 0;
+  for (int fd = 0; fd < NOFILE; fd++)
+    child->ofile[fd] = p->ofile[fd] ? filedup(p->ofile[fd]) : 0;
+  child->cwd = idup(p->cwd);
+  safestrcpy(child->name, p->name, sizeof(child->name));
+  int pid = child->pid;
+  release(&child->lock);
+
+  acquire(&wait_lock); // comes before any p->lock
+  child->parent = p;
+  release(&wait_lock);
+
+  acquire(&child->lock);
+  child->state = RUNNABLE;
+  release(&child->lock);
+  return pid;
+}
+
+// Close what the running process has open.
+static void
+close_files(struct proc *p)
+{
+  for (int fd = 0; fd < NOFILE; fd++)
+    if (p->ofile[fd]) {
+      fileclose(p->ofile[fd]);
+      p->ofile[fd] = 0;
+    }
+  begin_op();
+  iput(p->cwd);
+  end_op();
+  p->cwd = 0;
+}
+
+// End the running process. It stays a zombie until its parent waits for it.
+void
+exit(int status)
+{
+  struct proc *p = myproc();
+  if (p == initproc)
+    panic("init exited with status %d", status);
+  close_files(p);
+
+  acquire(&wait_lock);
+  for (struct proc *child = proc; child < &proc[NPROC]; child++)
+    if (child->parent == p) {
+      child->parent = initproc;
+      wakeup(initproc);
+    }
+  wakeup(p->parent);
+  acquire(&p->lock);
+  p->xstate = status;
+  p->state = ZOMBIE;
+  release(&wait_lock);
+  sched();
+  panic("exit: a zombie ran");
+}
+
+// Bury one zombie child: its status goes to user address addr unless that is 0. Returns
+// its pid, 0 if there is none but there are living children, -1 if there are no
+// children or addr is bad: then it stays. wait_lock must be held.
+static int
+reap(struct proc *p, uint64_t addr)
+{
+  int result = -1;
+  for (struct proc *child = proc; child < &proc[NPROC]; child++) {
+    if (child->parent != p)
+      continue;
+    result = 0;
+    acquire(&child->lock); // not before its hart has left its stack and its table
+    if (child->state == ZOMBIE) {
+      result = child->pid;
+      if (addr && copyout(addr, &child->xstate, sizeof(child->xstate)))
+        result = -1;
+      else
+        freeproc(child);
+    }
+    release(&child->lock);
+    if (result)
+      break;
+  }
+  return result;
+}
+
+// Wait until a child ends, and free what is left of it; see reap(). Returns its pid, or
+// -1 if there is no child, if addr is bad, or if the caller was killed.
+int
+wait(uint64_t addr)
+{
+  struct proc *p = myproc();
+  acquire(&wait_lock);
+  int pid;
+  while ((pid = reap(p, addr)) == 0 && !killed(p))
+    sleep(p, &wait_lock); // exit() wakes its parent
+  release(&wait_lock);
+  return pid > 0 ? pid : -1;
+}
+
+// Ask a process to end; it does so at its next way out of the kernel. Returns 0, or -1
+// if there is none with that pid.
+int
+kill(int pid)
+{
+  for (struct proc *p = proc; p < &proc[NPROC]; p++) {
+    acquire(&p->lock);
+    bool found = p->state != UNUSED && p->pid == pid;
+    if (found) {
+      p->killed = true;
+      if (p->state == SLEEPING)
+        p->state = RUNNABLE;
+    }
+    release(&p->lock);
+    if (found)
+      return 0;
+  }
+  return -1;
+}
+
+void
+setkilled(struct proc *p)
+{
+  acquire(&p->lock);
+  p->killed = true;
+  release(&p->lock);
+}
+
+bool
+killed(struct proc *p)
+{
+  acquire(&p->lock);
+  bool k = p->killed;
+  release(&p->lock);
+  return k;
+}
