@@ -25,6 +25,7 @@ help:
 
 include kernel/kernel.mk
 include user/user.mk
+include harness/unit/unit.mk
 
 HOST_CFLAGS := -O1 -g -std=c11 -Wall -Wextra -Werror
 
@@ -50,6 +51,37 @@ qemu: kernel fs
 qemu-gdb: kernel fs
 	@echo 'In another terminal: gdb-multiarch $(O)/kernel.elf -ex "target remote :26000"'
 	$(QEMU) $(QEMU_FLAGS) -S -gdb tcp:127.0.0.1:26000
+
+# Sources by kind, for the checks of `make lint`.
+C_SOURCES  = $(wildcard kernel/*.[ch] user/*.[ch] faults/*.[ch] harness/unit/*.[ch])
+SH_SOURCES = ci/setup .ci/run $(wildcard ci/*.sh)
+
+# Symbols that the linker script defines are compared and subtracted on purpose.
+CPPCHECK := cppcheck -q --std=c11 --enable=warning,performance,portability --inline-suppr \
+  --suppress=comparePointers --error-exitcode=1 --platform=unix64 -D__riscv
+
+.PHONY: lint
+lint:
+	clang-format --dry-run -Werror $(C_SOURCES)
+	$(CPPCHECK) $(wildcard kernel/*.c user/*.c faults/*.c)
+	shellcheck $(SH_SOURCES)
+	cd harness && mypy --strict faultline tests
+
+.PHONY: test
+test:
+	@ci/setup test
+	@$(MAKE) -s lint
+	@$(MAKE) -s kernel fs KPT=share
+	@$(MAKE) -s kernel fs KPT=copy
+	@$(MAKE) -s unit-test
+	@$(PYTHON) -m pytest
+
+.PHONY: bench
+bench:
+	@ci/setup bench
+	@$(MAKE) -s kernel fs KPT=share
+	@$(MAKE) -s kernel fs KPT=copy
+	@./faultline bench
 
 .PHONY: matrix doctor clean
 matrix:

@@ -58,6 +58,10 @@ int filestat(struct file *f, uint64_t addr);
 // fs.c
 void fsinit(uint32_t dev);
 void inodeinit(void);
+bool is_data_block(uint32_t b);
+uint32_t balloc(uint32_t dev);
+void bfree(uint32_t dev, uint32_t b);
+struct inode *iget(uint32_t dev, uint32_t inum);
 struct inode *ialloc(uint32_t dev, int16_t type);
 struct inode *idup(struct inode *ip);
 void ilock(struct inode *ip);
@@ -65,6 +69,8 @@ void iunlock(struct inode *ip);
 void iput(struct inode *ip);
 void iunlockput(struct inode *ip);
 void iupdate(struct inode *ip);
+
+// bmap.c
 void itrunc(struct inode *ip);
 void stati(struct inode *ip, struct stat *st);
 int readi(struct inode *ip, bool user, uint64_t dst, uint32_t off, uint32_t n);
@@ -73,6 +79,7 @@ int writei(struct inode *ip, bool user, uint64_t src, uint32_t off, uint32_t n);
 // dir.c
 struct inode *dirlookup(struct inode *dp, const char *name, uint32_t *off);
 int dirlink(struct inode *dp, const char *name, uint32_t inum);
+bool dirempty(struct inode *dp);
 const char *path_next(const char *path, char *name);
 struct inode *namei(const char *path);
 struct inode *nameiparent(const char *path, char *name);
@@ -174,6 +181,9 @@ char *safestrcpy(char *dst, const char *src, size_t n);
 
 // swtch.S
 void swtch(struct context *save, struct context *load);
+
+// sysdir.c
+struct inode *create(const char *path, int16_t type, int16_t major, int16_t minor);
 
 // syscall.c
 void syscall(void);

@@ -93,11 +93,11 @@ push_arguments(struct image *im, char **argv)
   uvmclear(im->pagetable, guard);
 
   uint64_t bottom = guard + PGSIZE, sp = top;
-  uint64_t pointers[MAXARG + 1];
+  uint64_t pointers[MAXARG];
   int argc = 0;
   for (; argv[argc]; argc++) {
     uint64_t n = strlen(argv[argc]) + 1;
-    if (argc == MAXARG || n > sp - bottom)
+    if (argc == MAXARG - 1 || n > sp - bottom)
       return -1;
     sp = (sp - n) & ~15UL; // the ABI keeps sp 16-byte aligned
     if (sp < bottom || uvmwrite(im->pagetable, sp, argv[argc], n))
@@ -184,18 +184,18 @@ exec(const char *path, char **argv)
   return argc;
 }
 
-// Fetch the user's argument strings, each into a page of its own: at most MAXARG, with
-// a 0 after the last. Returns 0, or -1 with what was fetched left in argv.
+// Fetch the user's argument strings, each into a page of its own: fewer than MAXARG,
+// with a 0 after the last. Returns 0, or -1 with what was fetched left in argv.
 static int
 fetch_arguments(char **argv, uint64_t uargv)
 {
-  for (int i = 0; i <= MAXARG; i++) {
+  for (int i = 0; i < MAXARG; i++) {
     uint64_t arg;
     if (copyin(&arg, uargv + i * sizeof(arg), sizeof(arg)))
       return -1;
     if (arg == 0)
       return 0;
-    if (i == MAXARG || !(argv[i] = kalloc()) || copyinstr(argv[i], arg, PGSIZE) < 0)
+    if (!(argv[i] = kalloc()) || copyinstr(argv[i], arg, PGSIZE) < 0)
       return -1;
   }
   return -1;
@@ -205,7 +205,7 @@ uint64_t
 sys_exec(void)
 {
   char path[MAXPATH];
-  char *argv[MAXARG + 1] = {0};
+  char *argv[MAXARG] = {0};
   uint64_t uargv;
   argaddr(1, &uargv);
   int result = -1;

@@ -39,6 +39,11 @@ struct dinode {
 #define BPB           (BSIZE * 8)                     // bits in a bitmap block
 #define BBLOCK(b, sb) ((b) / BPB + (sb)->bmapstart)   // block of the bit for block b
 
+// Blocks in the largest image. To free a file changes as many bitmap blocks as its blocks
+// are spread over, and must fit into one call's share of the log, MAXOPBLOCKS.
+#define MAXBITMAPS 2
+#define MAXIMAGE   (MAXBITMAPS * BPB)
+
 #define DIRSIZ 14
 
 // A directory is a file of these. inum 0 is an empty slot; name has a final zero only

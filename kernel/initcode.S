@@ -4,7 +4,7 @@
 #include "syscall.h"
 
         .section .rodata
-        .globl  initcode, initcode_end
+        .globl  initcode, initcode_size
         .option norelax
         .balign 8
 initcode:
@@ -21,3 +21,5 @@ path:   .asciz  "/init"
 argv:   .dword  path - initcode
         .dword  0
 initcode_end:
+initcode_size:
+        .dword  initcode_end - initcode

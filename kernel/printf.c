@@ -61,15 +61,15 @@ put_number(struct sink *out, const struct spec *spec, const char *prefix,
 {
   char text[3 + 64];
   int n = sizeof(text), prefixed = strlen(prefix);
-  int least = spec->zero && !spec->left ? spec->width - prefixed : 1;
+  int least = spec->zero && !spec->left ? spec->width - prefixed : 0;
   int digits = 0;
   if (least > 64)
     least = 64;
-  while (value != 0 || digits < least) {
+  do {
     text[--n] = "0123456789abcdef"[value % base];
     value /= base;
     digits++;
-  }
+  } while (value != 0 || digits < least);
   while (prefixed > 0)
     text[--n] = prefix[--prefixed];
   put_text(out, spec, text + n, sizeof(text) - n);

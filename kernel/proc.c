@@ -6,8 +6,9 @@
 #include "proc.h"
 #include "../faults/hook.h"
 
-extern char trampoline[];                     // trampoline.S
-extern const char initcode[], initcode_end[]; // initcode.S
+extern char trampoline[];            // trampoline.S
+extern const char initcode[];        // initcode.S
+extern const uint64_t initcode_size; // in bytes
 
 struct proc proc[NPROC];
 
@@ -140,7 +141,7 @@ userinit(void)
 {
   struct proc *p = allocproc();
   if (!p || !(p->sz = uvmalloc(p->pagetable, 0, PGSIZE, PTE_W | PTE_X)) ||
-      uvmwrite(p->pagetable, 0, initcode, initcode_end - initcode) ||
+      uvmwrite(p->pagetable, 0, initcode, initcode_size) ||
       mirror_map(p->kpagetable, p->pagetable, 0, p->sz))
     panic("userinit: out of memory at boot");
   p->trapframe->sp = PGSIZE;

@@ -49,7 +49,7 @@ typedef pte_t *pagetable_t; // PTENTRIES entries, one page
 #define SIE_SSIE (1L << 1)
 
 // scause (section 4.1.8).
-#define SCAUSE_INTERRUPT       (1L << 63)
+#define SCAUSE_INTERRUPT       (1UL << 63)
 #define SCAUSE_SOFTWARE        (SCAUSE_INTERRUPT | 1)
 #define SCAUSE_EXTERNAL        (SCAUSE_INTERRUPT | 9)
 #define SCAUSE_USER_ECALL      8

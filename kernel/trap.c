@@ -125,6 +125,13 @@ usertrap(void)
   usertrapret();
 }
 
+// The address of one of the trampoline's labels in every page table.
+static uint64_t
+in_trampoline(const char *label)
+{
+  return TRAMPOLINE + ((uint64_t)label - (uint64_t)trampoline);
+}
+
 // Go (back) to user space.
 void
 usertrapret(void)
@@ -133,7 +140,7 @@ usertrapret(void)
 
   // From here on a trap would be taken for the user's.
   intr_off();
-  CSR_WRITE(stvec, TRAMPOLINE + (uservec - trampoline));
+  CSR_WRITE(stvec, in_trampoline(uservec));
 
   p->trapframe->kernel_satp = MAKE_SATP(p->kpagetable);
   p->trapframe->kernel_sp = KSTACK + PGSIZE;
@@ -143,7 +150,7 @@ usertrapret(void)
   CSR_WRITE(sstatus, (CSR_READ(sstatus) & ~SSTATUS_SPP) | SSTATUS_SPIE);
   CSR_WRITE(sepc, p->trapframe->epc);
 
-  void (*go)(uint64_t satp) = (void *)(TRAMPOLINE + (userret - trampoline));
+  void (*go)(uint64_t satp) = (void *)in_trampoline(userret);
   go(MAKE_SATP(p->pagetable));
   __builtin_unreachable();
 }

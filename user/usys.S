@@ -1,0 +1,39 @@
+// System calls: number in a7, arguments left where the C caller put them, result in a0.
+#include "kernel/syscall.h"
+
+#define CALL(name)                                                                       \
+  .globl name;                                                                           \
+  .type name, @function;                                                                 \
+  name:                                                                                  \
+  li a7, SYS_##name;                                                                     \
+  ecall;                                                                                 \
+  ret;                                                                                   \
+  .size name, . - name
+
+.text
+CALL(fork)
+CALL(exit)
+CALL(wait)
+CALL(pipe)
+CALL(read)
+CALL(kill)
+CALL(exec)
+CALL(fstat)
+CALL(chdir)
+CALL(dup)
+CALL(getpid)
+CALL(sbrk)
+CALL(sleep)
+CALL(uptime)
+CALL(open)
+CALL(write)
+CALL(mknod)
+CALL(unlink)
+CALL(link)
+CALL(mkdir)
+CALL(close)
+CALL(pagestat)
+CALL(pgdump)
+CALL(poweroff)
+
+.section .note.GNU-stack, "", @progbits
