@@ -121,6 +121,15 @@ readi(struct inode *ip, bool user, uint64_t dst, uint32_t off, uint32_t n)
   return done;
 }
 
+// Whether the n > 0 bytes at src, which lie in two pages at most, can be read. That
+// does not change before they are copied: only the process itself changes its memory.
+static bool
+is_readable(bool user, uint64_t src, uint32_t n)
+{
+  char c;
+  return copy_from(user, &c, src, 1) == 0 && copy_from(user, &c, src + n - 1, 1) == 0;
+}
+
 // Write n bytes from src, a user address if user is set, to a locked inode's contents
 // from off on. Returns how many were written, fewer if src is bad or the disk is full;
 // -1 if off is beyond the end, or the end would be beyond MAXFILE blocks.
@@ -131,13 +140,15 @@ writei(struct inode *ip, bool user, uint64_t src, uint32_t off, uint32_t n)
     return -1;
   uint32_t done = 0;
   while (done < n) {
+    uint32_t part = in_one_block(off + done, n - done);
+    if (!is_readable(user, src + done, part)) // before a block is made for nothing
+      break;
     uint32_t block = bmap(ip, (off + done) / BSIZE, true);
     if (!block)
       break;
-    uint32_t part = in_one_block(off + done, n - done);
     struct buf *b = bread(ip->dev, block);
     int failed = copy_from(user, b->data + (off + done) % BSIZE, src + done, part);
-    log_write(b); // also when it failed half way: cache and disk must not differ
+    log_write(b);
     brelse(b);
     if (failed)
       break;

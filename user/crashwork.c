@@ -20,6 +20,7 @@ static struct plan plan;
 static int orphan = -1; // descriptor of the file without a name
 static char units[MAXWRITE * UNIT];
 static char difference[160]; // of the last comparison
+static int different;        // the file it is about, -1 if it is about another thing
 
 static void
 put(char c, void *arg)
@@ -194,7 +195,7 @@ same_file(struct place at, uint32_t *inums)
 {
   char path[8];
   struct stat st;
-  int index = plan_file(&plan, at);
+  int index = different = plan_file(&plan, at);
   int fd = open(file_path(at, path), O_RDONLY);
   if (index < 0) {
     if (fd < 0)
@@ -227,6 +228,7 @@ same_directory(int dir)
 {
   struct dirent entry;
   const char *path = directory_path(dir);
+  different = -1;
   int fd = open(path, O_RDONLY);
   if (!plan.dir[dir]) {
     if (fd < 0)
@@ -276,11 +278,13 @@ same_or_cut_short(void)
   static struct plan before;
   if (same())
     return true;
+  int file = different;
   memcpy(&before, &plan, sizeof(plan));
   struct step step = plan_next(&plan);
+  bool suspect = (step.op == APPEND || step.op == OVERWRITE) && file >= 0 &&
+                 plan_file(&plan, step.at) == file;
   bool found = false;
-  bool visible = step.op == APPEND || step.op == OVERWRITE;
-  for (int i = 1; visible && i < step.units && !found; i++) {
+  for (int i = 1; suspect && i < step.units && !found; i++) {
     memcpy(&plan, &before, sizeof(plan));
     plan_done(&plan, &step, i);
     found = same();

@@ -8,6 +8,8 @@
 // depends on nothing but the arguments and the files' contents. On an error none is
 // left behind.
 
+#define _POSIX_C_SOURCE 200809L // for fstat() and fileno()
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,17 +18,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../kernel/fs.h"
 #include "../kernel/param.h"
+#define stat kernel_stat // the host has a struct of that name too
 #include "../kernel/stat.h"
+#undef stat
 
 _Static_assert(sizeof(struct dinode) == 64 && sizeof(struct dirent) == 16,
                "this compiler lays out the structs of fs.h in another way");
 
 #define MAXINODES 65536 // a directory entry has 16 bits for the inode's number
 
-static const char *image_path; // removed on an error, once it is known
+static const char *image_path;
+static FILE *image_file;
+static bool removable; // the image is open, and a plain file: an error removes it
 
 static uint8_t *image; // all blocks
 static uint32_t nblocks = 2000, ninodes = 200;
@@ -43,7 +50,7 @@ fail(const char *message, ...)
   vfprintf(stderr, message, ap);
   fputc('\n', stderr);
   va_end(ap);
-  if (image_path)
+  if (removable)
     remove(image_path);
   exit(1);
 }
@@ -83,8 +90,8 @@ static uint32_t
 add_inode(const char *what, int16_t type, const uint8_t *contents, size_t size)
 {
   if (size > MAXFILE * BSIZE)
-    fail("%s: %zu bytes, expected at most %zu, which is all a file can hold", what,
-         size, (size_t)MAXFILE * BSIZE);
+    fail("%s: too large, expected at most %zu bytes, which is all a file can hold",
+         what, (size_t)MAXFILE * BSIZE);
   if (next_inode == ninodes)
     fail("%s: no room: all %u inodes are in use; make more with -i", what, ninodes);
   uint32_t inum = next_inode++;
@@ -199,16 +206,25 @@ lay_out(void)
     put32(block(1) + 4 * i, fields[i]);
 }
 
+// Open the image for writing. A device is never removed, whatever goes wrong.
+static void
+open_image(const char *path)
+{
+  image_path = path;
+  image_file = fopen(path, "wb");
+  struct stat st;
+  if (!image_file || fstat(fileno(image_file), &st) != 0)
+    fail("%s: cannot write it: %s", path, strerror(errno));
+  removable = S_ISREG(st.st_mode);
+}
+
 static void
 write_image(void)
 {
   for (uint32_t b = 0; b < next_block; b++)
     block(bmapstart)[b / 8] |= 1 << b % 8;
-  FILE *out = fopen(image_path, "wb");
-  if (!out)
-    fail("%s: cannot write it: %s", image_path, strerror(errno));
-  bool written = fwrite(image, BSIZE, nblocks, out) == nblocks;
-  if (fclose(out) != 0 || !written)
+  bool written = fwrite(image, BSIZE, nblocks, image_file) == nblocks;
+  if (fclose(image_file) != 0 || !written)
     fail("%s: cannot write it: %s", image_path, strerror(errno));
 }
 
@@ -245,7 +261,7 @@ main(int argc, char **argv)
   }
   if (i >= argc || argv[i][0] == '-')
     usage();
-  image_path = argv[i++];
+  open_image(argv[i++]);
   lay_out();
   fill(argc - i, argv + i);
   write_image();

@@ -71,10 +71,12 @@ wait(int *status)
   return call2(SYS_wait, (uint64_t)status, 0);
 }
 
+// The second argument matters to kernels since 2025 only: allocate now, not at first
+// use.
 static uint64_t
 sbrk(int n)
 {
-  return (uint64_t)call(SYS_sbrk, (uint64_t)n, 0, 0, 0, 0);
+  return (uint64_t)call(SYS_sbrk, (uint64_t)n, 1, 0, 0, 0);
 }
 
 static int

@@ -142,91 +142,97 @@ memory_forks(void)
   expect("status of a child afterwards", wait_for(pid), 0);
 }
 
-// Write into files f0, f1 … until the disk is full. Returns blocks.
-static int
-fill_disk(int *files)
+static const char *
+disk_file(int i)
 {
-  static char block[BSIZE];
-  char name[] = "f0";
-  int blocks = 0;
-  for (*files = 0; *files < 10; ++*files) {
-    name[1] = (char)('0' + *files);
-    int fd = open(name, O_CREATE | O_RDWR);
-    if (fd < 0)
-      return blocks;
-    int n = 0;
-    while (n < (int)MAXFILE && write(fd, block, BSIZE) == BSIZE)
-      n++;
-    close(fd);
-    blocks += n;
-    if (n < (int)MAXFILE) {
-      ++*files;
-      return blocks;
-    }
-  }
-  return blocks;
+  static char name[] = "f0";
+  name[1] = (char)('0' + i);
+  return name;
 }
 
+// Write blocks into a new file, several at a time as long as possible, until it is as
+// large as can be or the disk is full. Returns how many.
+static int
+fill_file(int i)
+{
+  static char piece[8 * BSIZE];
+  int blocks = 0;
+  int fd = open(disk_file(i), O_CREATE | O_TRUNC | O_WRONLY);
+  if (fd < 0)
+    return 0;
+  for (int size = sizeof(piece); size >= BSIZE; size /= 2)
+    while (blocks + size / BSIZE <= (int)MAXFILE && write(fd, piece, size) == size)
+      blocks += size / BSIZE;
+  struct stat st;
+  expect("fstat", fstat(fd, &st), 0);
+  close(fd);
+  return (int)(st.size / BSIZE); // a write that failed may have written a part
+}
+
+// Fill the disk; then what one file gives back can be had again, no block more or less.
 static void
 disk_full(void)
 {
-  int blocks = 0;
-  for (int round = 0; round < 2; round++) {
-    int files;
-    int n = fill_disk(&files);
-    if (files == 10) {
-      printf("%s: this disk is too big to be filled quickly; not tried\n", test_name);
-      return;
-    }
-    expect_true("some blocks to be free", n > 0);
-    expect_true("mkdir on a full disk to fail or succeed, not more", mkdir("d") <= 0);
-    unlink("d");
-    char name[] = "f0";
-    for (int i = 0; i < files; i++) {
-      name[1] = (char)('0' + i);
-      expect("unlink", unlink(name), 0);
-    }
-    if (round == 0)
-      blocks = n;
-    expect("blocks that could be written, as in the first round", n, blocks);
+  int files = 0, blocks;
+  do
+    blocks = fill_file(files++);
+  while (blocks == (int)MAXFILE && files < 10);
+  if (blocks == (int)MAXFILE) {
+    printf("%s: this disk is too big to be filled quickly; not tried\n", test_name);
+    return;
   }
-  make_file("after", "works again");
+  expect("mkdir on a full disk", mkdir("d"), -1);
+  expect("blocks of the first file, written again", fill_file(0), MAXFILE);
+  expect("mkdir on a full disk again", mkdir("d"), -1);
+  for (int i = 0; i < files; i++)
+    expect("unlink", unlink(disk_file(i)), 0);
+  expect("mkdir with room again", mkdir("d"), 0);
+  make_file("d/file", "works again");
 }
 
-static void
-number_name(char *name, int i)
+static const char *
+inode_file(int i)
 {
+  static char name[] = "i000";
   name[1] = (char)('0' + i / 100);
   name[2] = (char)('0' + i / 10 % 10);
   name[3] = (char)('0' + i % 10);
+  return name;
 }
 
-// Files until there is no inode left.
+// Make files from this number on until there is no inode left. Returns the number that
+// could not be made.
+static int
+make_files(int i)
+{
+  for (; i < 1000; i++) {
+    int fd = open(inode_file(i), O_CREATE | O_RDWR);
+    if (fd < 0)
+      break;
+    close(fd);
+  }
+  return i;
+}
+
+// Files until there is no inode left; then as many again as were removed.
 static void
 inodes_all(void)
 {
-  char name[] = "i000";
-  int first = 0;
-  for (int round = 0; round < 2; round++) {
-    int n = 0;
-    for (; n < 1000; n++) {
-      number_name(name, n);
-      int fd = open(name, O_CREATE | O_RDWR);
-      if (fd < 0)
-        break;
-      close(fd);
-    }
-    if (n < 1000)
-      expect("mkdir without an inode", mkdir("d"), -1);
-    for (int i = 0; i < n; i++) {
-      number_name(name, i);
-      expect("unlink", unlink(name), 0);
-    }
-    expect_true("some inodes to be free", n > 10);
-    if (round == 0)
-      first = n;
-    expect("files that could be made, as in the first round", n, first);
+  int n = make_files(0);
+  if (n == 1000) {
+    printf("%s: this disk has too many inodes to use all quickly; not tried\n",
+           test_name);
+    return;
   }
+  expect_true("some inodes to be free", n > 10);
+  expect("mkdir without an inode", mkdir("d"), -1);
+  expect("mknod without an inode", mknod("d", CONSOLE, 0), -1);
+  for (int i = n - 5; i < n; i++)
+    expect("unlink", unlink(inode_file(i)), 0);
+  expect("files after 5 were removed and made again", make_files(n - 5), n);
+  for (int i = 0; i < n; i++)
+    expect("unlink", unlink(inode_file(i)), 0);
+  expect("mkdir with inodes again", mkdir("d"), 0);
 }
 
 const struct test exhaustion_tests[] = {

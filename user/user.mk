@@ -4,13 +4,14 @@
 # For each program of UPROGS it makes $(O)/user/NAME.elf, with debug information, and
 # $(O)/user/_NAME, stripped, which goes into the file system image as NAME.
 
-UPROGS := cat echo forktest grep init kill leaktest ln ls mkdir pagestat pgdump poweroff \
-  probe rm sh stressfs usertests wc zombie
+UPROGS := bench cat crashwork echo forktest grep init kill leaktest ln ls mkdir pagestat pgdump \
+  poweroff probe rm sh stressfs usertests wc zombie
 
 USER_LIB   := crt usys ulib line printf umalloc pages
 USER_TESTS := $(basename $(notdir $(wildcard user/tests_*.c user/tests_*.S)))
 
 # What a program is made of besides NAME.o and the library.
+USER_OBJS_crashwork := crashplan
 USER_OBJS_grep      := match
 USER_OBJS_sh        := sh_parse
 USER_OBJS_usertests := $(USER_TESTS)
