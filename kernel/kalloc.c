@@ -92,11 +92,11 @@ kfree(void *pa)
   int64_t page = page_index((uint64_t)pa);
   if (page < 0)
     panic("kfree: %p is not a page of the allocator", pa);
-  memset(pa, POISON, PGSIZE);
 
   acquire(&kmem.lock);
   if (kmem.class[page] == PAGE_FREE)
     panic("kfree: page %p is already free", pa);
+  memset(pa, POISON, PGSIZE);
   reclass(page, PAGE_FREE);
   struct run *r = pa;
   r->next = kmem.free;

@@ -69,16 +69,17 @@ proc_kpagetable(void)
   return table;
 }
 
-// Free a kernel page table and the stack in it. The mirrored pages are the user
-// table's.
+// Free a process's kernel page table and the stack in it. The mirrored pages are the
+// user table's.
 static void
-proc_freekpagetable(pagetable_t table)
+proc_freekpagetable(struct proc *p)
 {
-  pagetable_t holder = FAULT(kstack_via_wrong_table) ? myproc()->kpagetable : table;
+  pagetable_t holder =
+      FAULT(kstack_via_wrong_table) ? myproc()->kpagetable : p->kpagetable;
   pte_t *stack = walk(holder, KSTACK, false);
   if (!FAULT(kstack_not_freed))
     kfree((void *)PTE2PA(*stack));
-  kvmfree(table);
+  kvmfree(FAULT(kpt_free_user_table) ? p->pagetable : p->kpagetable);
 }
 
 // Make an UNUSED process USED, with empty tables and a context in which it will begin
@@ -119,7 +120,7 @@ freeproc(struct proc *p)
   if (p->pagetable)
     proc_freepagetable(p->pagetable, p->sz);
   if (p->kpagetable)
-    proc_freekpagetable(FAULT(kpt_free_user_table) ? p->pagetable : p->kpagetable);
+    proc_freekpagetable(p);
   if (p->trapframe)
     kfree(p->trapframe);
 

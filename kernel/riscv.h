@@ -29,7 +29,7 @@
 // addresses with bit 38 set would have to be sign-extended.
 #define MAXVA (1L << (9 + 9 + 9 + 12 - 1))
 
-#define SATP_SV39        (8L << 60)
+#define SATP_SV39        (8UL << 60)
 #define MAKE_SATP(table) (SATP_SV39 | ((uint64_t)(table) >> PGSHIFT))
 
 typedef uint64_t pte_t;
