@@ -9,7 +9,8 @@
 #define FAULTLINE_MAGIC   0x4e494c544c554146UL // "FAULTLIN", little endian
 #define FAULTLINE_VERSION 1
 
-// The system call uptime(FAULTLINE_UPTIME, command, argument …) is answered by the shim.
+// The system call uptime(FAULTLINE_UPTIME, command, argument …) is answered by the
+// shim.
 #define FAULTLINE_UPTIME 0x464c5550544d4531UL
 
 enum faultline_command {
@@ -70,11 +71,11 @@ extern struct faultline_ctl faultline_ctl;
 
 // One page's entry in the ledger. A page the shim never saw has seq 0.
 struct faultline_page {
-  uint64_t seq;                  // of its last kalloc or kfree
-  uint64_t live;                 // 1 allocated, 0 free
-  uint64_t proc;                 // process that allocated it (struct proc *), or 0
-  uint64_t alloc[FL_DEPTH];      // stack of its last kalloc
-  uint64_t free[FL_DEPTH];       // stack of its last kfree
+  uint64_t seq;             // of its last kalloc or kfree
+  uint64_t live;            // 1 allocated, 0 free
+  uint64_t proc;            // process that allocated it (struct proc *), or 0
+  uint64_t alloc[FL_DEPTH]; // stack of its last kalloc
+  uint64_t free[FL_DEPTH];  // stack of its last kfree
 };
 
 extern struct faultline_page faultline_ledger[FL_PAGES];

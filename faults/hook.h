@@ -13,8 +13,8 @@
 
 #define FAULT(name) FAULT_TEST(FAULT_##name)
 
-// FAULT_TEST(macro) expands to 1 if macro is defined as 1, to 0 if it is not defined: the
-// name FAULT_IS_1 turns into an extra first argument, any other name into none.
+// FAULT_TEST(macro) expands to 1 if macro is defined as 1, to 0 if it is not defined:
+// the name FAULT_IS_1 turns into an extra first argument, any other name into none.
 #define FAULT_TEST(value)       FAULT_PASTE(value)
 #define FAULT_PASTE(value)      FAULT_CHOOSE(FAULT_IS_##value)
 #define FAULT_IS_1              0,

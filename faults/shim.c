@@ -1,7 +1,7 @@
 // The shim: watches kalloc and kfree in any xv6-like kernel. It is linked with
-// --wrap=kalloc --wrap=kfree --wrap=sys_uptime and knows nothing of the kernel but these
-// functions, myproc() and argaddr(). It keeps the ledger: for each page, who allocated
-// and who freed it last. A program arms it through uptime (ctl.h).
+// --wrap=kalloc --wrap=kfree --wrap=sys_uptime and knows nothing of the kernel but
+// these functions, myproc() and argaddr(). It keeps the ledger: for each page, who
+// allocated and who freed it last. A program arms it through uptime (ctl.h).
 
 #include "ctl.h"
 
@@ -43,8 +43,8 @@ unlock(uint64_t sstatus)
   asm volatile("csrs sstatus, %0" : : "r"(sstatus & 2) : "memory");
 }
 
-// Whether the frame whose upper end is fp lies in the page of the frame before it, or the
-// page above: then it can be read. Kernel stacks are one page, or a few.
+// Whether the frame whose upper end is fp lies in the page of the frame before it, or
+// the page above: then it can be read. Kernel stacks are one page, or a few.
 static int
 same_stack(uint64_t fp, uint64_t next)
 {

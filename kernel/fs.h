@@ -39,8 +39,8 @@ struct dinode {
 #define BPB           (BSIZE * 8)                     // bits in a bitmap block
 #define BBLOCK(b, sb) ((b) / BPB + (sb)->bmapstart)   // block of the bit for block b
 
-// Blocks in the largest image. To free a file changes as many bitmap blocks as its blocks
-// are spread over, and must fit into one call's share of the log, MAXOPBLOCKS.
+// Blocks in the largest image. To free a file changes as many bitmap blocks as its
+// blocks are spread over, and must fit into one call's share of the log, MAXOPBLOCKS.
 #define MAXBITMAPS 2
 #define MAXIMAGE   (MAXBITMAPS * BPB)
 
