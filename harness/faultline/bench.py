@@ -1,0 +1,53 @@
+"""What a check works with: a built target, and machines to boot it on."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .build import Build
+from .elf import ElfImage
+from .machine import Config, Limits, Machine
+
+
+@dataclass
+class Bench:
+    """A built target on the bench.
+
+    `harts` overrides how many harts a check asks for. `nonce` marks the probe's answers:
+    the target cannot know it. `say` tells whoever watches what is being done.
+    """
+
+    build: Build
+    scratch: Path
+    harts: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+    say: Callable[[str], None] = lambda words: None
+
+    @property
+    def elf(self) -> ElfImage:
+        """The kernel's ELF."""
+        return self.build.elf
+
+    @contextmanager
+    def machine(self, *, harts: int = 1, icount: bool = True) -> Iterator[Machine]:
+        """Boot the target on a machine with its own copy of the disk."""
+        disk = self.scratch / f"disk-{secrets.token_hex(4)}.img"
+        shutil.copyfile(self.build.disk, disk)
+        config = Config(
+            self.build.kernel,
+            disk,
+            harts=self.harts or harts,
+            icount=icount,
+            limits=self.limits,
+        )
+        try:
+            with Machine(config, self.scratch) as machine:
+                yield machine
+        finally:
+            disk.unlink(missing_ok=True)

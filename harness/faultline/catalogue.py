@@ -1,0 +1,204 @@
+"""The catalogue of faults: one TOML file each, and their hooks in the kernel's source."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import HarnessError
+
+CLASSES = (
+    "kalloc", "unmap", "sfence", "satp", "mapping", "mirror", "vmprint", "accounting",
+)  # fmt: skip
+MAX_HARTS = 8
+_ID = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
+_HOOK = re.compile(r"\bFAULT\((\w+)\)")
+
+
+class CatalogueError(HarnessError):
+    """The catalogue and the hooks do not fit together; names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Expect:
+    """The finding that shows a fault, or why nothing can show it yet."""
+
+    check: str = ""
+    rule: str = ""
+    function: str = ""  # empty: any
+    no_oracle: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the schema's `expect`."""
+        if self.no_oracle:
+            return {"check": None, "rule": None, "function": None, "no-oracle": self.no_oracle}
+        return {"check": self.check, "rule": self.rule, "function": self.function or None}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A known mistake, planted in the reference kernel by hooks of its name."""
+
+    id: str
+    fault_class: str
+    summary: str
+    story: str
+    expect: Expect
+    defines: tuple[tuple[str, str], ...] = ()
+    harts: int | None = None
+
+    @property
+    def hook(self) -> str:
+        """The hooks' name: the id as a C identifier."""
+        return self.id.replace("-", "_")
+
+    @property
+    def options(self) -> str:
+        """The compiler's -D options besides the fault's own."""
+        return " ".join(f"-D{name}={value}" for name, value in self.defines)
+
+
+class _Entry:
+    """Strict access to one TOML file; every key must be asked for."""
+
+    def __init__(self, path: Path, table: dict[str, Any], prefix: str = "") -> None:
+        self.path, self.table, self.prefix = path, table, prefix
+        self.asked: set[str] = set()
+
+    def error(self, key: str, what: str) -> CatalogueError:
+        return CatalogueError(f"{self.path}: {self.prefix}{key}: {what}")
+
+    def get(self, key: str, kind: type, *, required: bool = True) -> Any:
+        self.asked.add(key)
+        if key not in self.table:
+            if required:
+                raise self.error(key, "missing")
+            return None
+        value = self.table[key]
+        if type(value) is not kind:
+            found = type(value).__name__
+            raise self.error(key, f"expected {kind.__name__}, found {found}: {value!r}")
+        if value == "" and required:
+            raise self.error(key, "must not be empty")
+        return value
+
+    def end(self) -> None:
+        for key in self.table:
+            if key not in self.asked:
+                known = ", ".join(sorted(self.asked))
+                raise self.error(key, f"unknown key; known here: {known}")
+
+
+def load_fault(path: Path) -> Fault:
+    """Read one catalogue file; raises CatalogueError, naming the file and the key."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CatalogueError(f"{path}: {error}") from error
+    entry = _Entry(path, table)
+    identity = str(entry.get("id", str))
+    if not _ID.fullmatch(identity):
+        raise entry.error("id", f"expected letters, digits and single hyphens: {identity!r}")
+    if identity != path.stem:
+        raise entry.error("id", f"is {identity!r}, but the file is called {path.name}")
+    fault_class = str(entry.get("class", str))
+    if fault_class not in CLASSES:
+        raise entry.error("class", f"is {fault_class!r}, expected one of {', '.join(CLASSES)}")
+    harts = entry.get("smp", int, required=False)
+    if harts is not None and not 1 <= harts <= MAX_HARTS:
+        raise entry.error("smp", f"is {harts}, expected 1 to {MAX_HARTS}")
+    fault = Fault(
+        identity,
+        fault_class,
+        str(entry.get("summary", str)),
+        str(entry.get("story", str)).strip(),
+        _expect(_Entry(path, entry.get("expect", dict), "expect.")),
+        _defines(entry),
+        harts,
+    )
+    entry.end()
+    return fault
+
+
+def _expect(entry: _Entry) -> Expect:
+    reason = entry.get("no-oracle", str, required=False)
+    if reason is not None:
+        if not reason:
+            raise entry.error("no-oracle", "must say why there is no oracle")
+        entry.end()
+        return Expect(no_oracle=reason)
+    check, rule = entry.get("check", str), entry.get("rule", str)
+    function = entry.get("function", str, required=False)
+    entry.end()
+    return Expect(check, rule, function or "")
+
+
+def _defines(entry: _Entry) -> tuple[tuple[str, str], ...]:
+    table = entry.get("define", dict, required=False) or {}
+    found = []
+    for name, value in table.items():
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+            raise entry.error(f"define.{name}", "expected a macro's name in capitals")
+        if type(value) is not int:
+            raise entry.error(f"define.{name}", f"expected int, found {value!r}")
+        found.append((name, str(value)))
+    return tuple(found)
+
+
+def hooks(kernel: Path) -> dict[str, list[Path]]:
+    """Return the hooks' names, each with the sources that have it."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted([*kernel.glob("*.c"), *kernel.glob("*.S")]):
+        for name in _HOOK.findall(path.read_text("utf-8")):
+            if path not in found.setdefault(name, []):
+                found[name].append(path)
+    return found
+
+
+def load(folder: Path, kernel: Path) -> list[Fault]:
+    """Read the whole catalogue; entries and hooks must match one to one."""
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        raise CatalogueError(f"{folder}: no *.toml in it")
+    faults = [load_fault(path) for path in paths]
+    planted = hooks(kernel)
+    named: dict[str, Fault] = {}
+    for fault in faults:
+        if fault.hook in named:
+            raise CatalogueError(
+                f"{folder / fault.id}.toml: id: has the same hook as {named[fault.hook].id}"
+            )
+        named[fault.hook] = fault
+        if fault.hook not in planted:
+            raise CatalogueError(
+                f"{folder / fault.id}.toml: id: no source in {kernel} has a hook "
+                f"FAULT({fault.hook})"
+            )
+    for hook, sources in planted.items():
+        if hook not in named:
+            raise CatalogueError(f"{sources[0]}: hook FAULT({hook}) has no entry in {folder}")
+    return faults
+
+
+def check_expectations(faults: list[Fault], rules: dict[str, set[str]], folder: Path) -> None:
+    """Raise CatalogueError if a fault expects a check or rule that there is not.
+
+    `rules` has the names of each check's rules.
+    """
+    for fault in faults:
+        expect, path = fault.expect, folder / f"{fault.id}.toml"
+        if expect.no_oracle:
+            continue
+        if expect.check not in rules:
+            raise CatalogueError(
+                f"{path}: expect.check: there is no check {expect.check!r}; there are "
+                + ", ".join(sorted(rules))
+            )
+        if expect.rule not in rules[expect.check]:
+            raise CatalogueError(
+                f"{path}: expect.rule: check {expect.check} has no rule {expect.rule!r}; it "
+                f"has {', '.join(sorted(rules[expect.check]))}"
+            )

@@ -1,0 +1,84 @@
+"""The checks. Each is a module in this folder, found by being there.
+
+A check is a function that takes a Bench and yields findings:
+
+    @check(RULE, ANOTHER_RULE, needs=("boot",))
+    def name(bench: Bench) -> Iterator[Finding]:
+        \"\"\"Its title, as a sentence that holds for a correct kernel\"\"\"
+
+If the guest dies while the check waits for it, the runner reports that, with what the
+ledger knows of the cause; every check therefore also has those rules.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..bench import Bench
+from ..finding import Finding, Rule
+from ..ledger import EVENT_RULES
+from ..postmortem import RULES as DEATH_RULES
+
+CheckFunction = Callable[[Bench], Iterator[Finding]]
+
+
+class Unchecked(Exception):
+    """Raised by a check that cannot look at this target; says why. Its status is skip."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something to look at on one target."""
+
+    name: str
+    title: str
+    rules: tuple[Rule, ...]
+    needs: tuple[str, ...]
+    run: CheckFunction
+
+
+def check(*rules: Rule, needs: tuple[str, ...] = ()) -> Callable[[CheckFunction], Check]:
+    """Make a function a check with these rules; `needs` are checks that must pass first."""
+
+    def declare(function: CheckFunction) -> Check:
+        if not function.__doc__:
+            raise ValueError(f"check {function.__name__} has no docstring for a title")
+        title = function.__doc__.strip().split("\n")[0].rstrip(".")
+        every = tuple(dict.fromkeys((*rules, *EVENT_RULES, *DEATH_RULES)))
+        return Check(function.__name__, title, every, needs, function)
+
+    return declare
+
+
+@functools.cache
+def all_checks() -> dict[str, Check]:
+    """Return every check by name, each after those it needs."""
+    found: dict[str, Check] = {}
+    for module_info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        for value in vars(module).values():
+            if isinstance(value, Check):
+                found[value.name] = value
+    ordered: dict[str, Check] = {}
+
+    def add(one: Check) -> None:
+        for needed in one.needs:
+            add(found[needed])
+        ordered.setdefault(one.name, one)
+
+    for name in sorted(found):
+        add(found[name])
+    return ordered
+
+
+def all_rules() -> dict[str, tuple[Rule, list[str]]]:
+    """Return every rule by name, with the names of the checks that have it."""
+    rules: dict[str, tuple[Rule, list[str]]] = {}
+    for one in all_checks().values():
+        for rule in one.rules:
+            rules.setdefault(rule.name, (rule, []))[1].append(one.name)
+    return dict(sorted(rules.items()))

@@ -1,0 +1,132 @@
+"""Does every page come back?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..bench import Bench
+from ..finding import Finding, Rule, Where
+from ..ledger import EVENT_RULES, Ledger, Page, by_stack, event_findings, responsible
+from ..machine import GuestDied, Machine
+from ..postmortem import death_finding
+from ..processes import references
+from ..unwind import call_path, path_text
+from . import Unchecked, check
+
+ROUNDS = 20
+SHOWN = 5  # pages of a group that are looked for in the page tables
+
+PAGE_LEAKED = Rule(
+    "page-leaked",
+    "error",
+    "Pages were allocated, what they were for is over, and they were never freed. Each round "
+    "loses some more, until kalloc() has none left: then fork and exec fail, long after and "
+    "far from the mistake. The place shown is where the lost pages were allocated; the "
+    "mistake is where their owner is cleaned up.",
+    "Who should free this page: freeproc(), exec() on its way out, an error path?",
+)
+ACTION_FAILED = Rule(
+    "action-failed",
+    "error",
+    "A system call failed although there was no reason for it: the probe does ordinary "
+    "things, with plenty of memory, and each of them must succeed.",
+    "Try the same in a small program of your own.",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The probe's answer to one action."""
+
+    rounds: int
+    before: int
+    after: int
+    failed: str  # the call that did not do what it should, or nothing
+
+
+@check(PAGE_LEAKED, ACTION_FAILED, needs=("boot",))
+def leaks(bench: Bench) -> Iterator[Finding]:
+    """After fork, exec, sbrk, pipe and the rest, every page is free again"""
+    with bench.machine() as machine:
+        machine.wait_prompt()
+        reported: set[str] = set()
+        for action in actions(bench, machine):
+            bench.say(f"leaks: {action}")
+            answer = run_action(bench, machine, action)
+            harts = machine.stop()
+            ledger = Ledger(machine.ram, bench.elf)
+            found = event_findings(ledger, harts)
+            yield from (one for one in found if one.rule not in reported)
+            reported |= {one.rule for one in found}
+            if answer.failed:
+                yield ACTION_FAILED.finding(
+                    f"The probe's action `{action}` failed at {answer.failed}.",
+                    where=_refused(ledger),
+                    evidence=f"probe NONCE leak {action} {ROUNDS} answered fail={answer.failed}",
+                )
+            yield from lost_findings(ledger, action, answer)
+            machine.resume()
+
+
+def actions(bench: Bench, machine: Machine) -> list[str]:
+    """Ask the probe what it can do."""
+    said = machine.shell(f"probe {bench.nonce} hello")
+    version = re.search(rf"^@{bench.nonce} hello shim=(\d+)$", said, re.MULTILINE)
+    if version is None:
+        raise Unchecked(f"the probe did not answer; it printed {said[-200:]!r}")
+    if version[1] == "0":
+        raise Unchecked("the kernel is not linked with the shim, so there is no ledger")
+    listed = re.search(
+        rf"^@{bench.nonce} actions (.+)$", machine.shell(f"probe {bench.nonce} list"), re.MULTILINE
+    )
+    if listed is None:
+        raise Unchecked("the probe did not list its actions")
+    return listed[1].split()
+
+
+def run_action(bench: Bench, machine: Machine, action: str, rounds: int = ROUNDS) -> Answer:
+    """Have the probe do an action so many times; return its answer."""
+    said = machine.shell(f"probe {bench.nonce} leak {action} {rounds}")
+    answer = re.search(
+        rf"@{bench.nonce} leak {action} rounds=(\d+) before=(\d+) after=(\d+) "
+        r"(?:ok|fail=(\S+))",
+        said,
+    )
+    if answer is None:
+        return Answer(rounds, 0, 0, f"once, without an answer: {said[-200:]!r}")
+    return Answer(int(answer[1]), int(answer[2]), int(answer[3]), answer[4] or "")
+
+
+def _refused(ledger: Ledger) -> Where:
+    event = ledger.event("refused")
+    places = responsible(call_path(ledger.elf, event.stack)) if event.count else []
+    return places[0] if places else Where()
+
+
+def lost_findings(ledger: Ledger, action: str, answer: Answer) -> Iterator[Finding]:
+    """Yield a finding for each place whose pages were lost between mark and end."""
+    groups = by_stack(ledger.lost())
+    if not groups:
+        return
+    referred = references(ledger.ram, ledger.elf)
+    for stack, pages in groups.items():
+        places = responsible(call_path(ledger.elf, stack))
+        per_round = len(pages) / answer.rounds
+        yield PAGE_LEAKED.finding(
+            f"{len(pages)} pages were lost in {answer.rounds} rounds of `{action}` "
+            f"({per_round:.3g} a round), allocated here.",
+            where=places[0] if places else Where(),
+            evidence=f"Allocated by\n{path_text(places)}\n" + _held(pages, referred),
+        )
+
+
+def _held(pages: list[Page], referred: dict[int, str]) -> str:
+    lines = []
+    for page in pages[:SHOWN]:
+        by = referred.get(page.pa, "nothing in any page table refers to it")
+        lines.append(f"page 0x{page.pa:x}: {by}")
+    if len(pages) > SHOWN:
+        lines.append(f"and {len(pages) - SHOWN} more")
+    return "\n".join(lines)

@@ -1,0 +1,224 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from . import VERSION, catalogue, doctor
+from .build import KPTS
+from .catalogue import Fault
+from .checks import all_checks, all_rules
+from .errors import HarnessError, UsageError
+from .jobs import Started
+from .lifeline import Interrupted, interrupt_on_signals
+from .machine import Limits, find_qemu
+from .matrix import Plan, Target, run_matrix
+from .reports import file_reports, terminal
+from .scratch import Scratch
+from .verdict import EXIT_AS_EXPECTED, EXIT_HARNESS, EXIT_USAGE, Run, TargetResult, exit_status
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = ROOT / "faults/catalogue"
+OUT = ROOT / "reports/out"
+SINGLE = ("audit", "leaks", "vmprint")  # the checks that are commands of their own
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status (0 as expected, 1 not, 2 usage, 3 harness)."""
+    options = _parser().parse_args(words)
+    interrupt_on_signals()
+    try:
+        return int(options.run(options))
+    except UsageError as error:
+        print(f"faultline: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except HarnessError as error:
+        print(f"faultline: {error}", file=sys.stderr)
+        return EXIT_HARNESS
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_HARNESS
+    except Interrupted as signal:
+        print(f"faultline: interrupted ({signal})", file=sys.stderr)
+        return signal.status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="faultline", description="Grade and fault-test RISC-V teaching kernels."
+    )
+    parser.add_argument("--version", action="version", version=f"faultline {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    matrix = commands.add_parser("matrix", help="check the clean kernel and every variant")
+    matrix.add_argument("fault", nargs="*", metavar="FAULT", help="only these, by id")
+    matrix.add_argument("--all", action="store_true", help="run every check on every variant")
+    matrix.set_defaults(run=_matrix)
+    _common(matrix)
+
+    for name in SINGLE:
+        single = commands.add_parser(name, help=all_checks()[name].title)
+        single.add_argument("tree", nargs="?", metavar="TREE", help="not yet: our kernel only")
+        single.add_argument("--fault", metavar="ID", help="the variant with this fault")
+        single.set_defaults(run=_single, check=name)
+        _common(single)
+
+    listing = commands.add_parser("list", help="what there is")
+    listing.add_argument("what", choices=("faults", "checks", "rules"))
+    listing.set_defaults(run=_list)
+
+    explain = commands.add_parser("explain", help="what a rule means")
+    explain.add_argument("rule", metavar="RULE")
+    explain.set_defaults(run=_explain)
+
+    commands.add_parser("doctor", help="what is installed, what is missing").set_defaults(
+        run=_doctor
+    )
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    jobs = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=_positive, default=jobs, metavar="N", help="in parallel")
+    parser.add_argument("--kpt", choices=KPTS, default="share", help="of the variants")
+    parser.add_argument("--quiet", action="store_true", help="only the table")
+    parser.add_argument("--verbose", action="store_true", help="every finding in full")
+    parser.add_argument(
+        "--timeout",
+        type=_positive,
+        default=int(Limits.wall),
+        metavar="S",
+        help="wall seconds for any one thing, after which this host is too slow",
+    )
+    for report in file_reports():
+        parser.add_argument(f"--{report.option}", type=Path, metavar="FILE", help=report.title)
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {word}")
+    return number
+
+
+def load_catalogue() -> list[Fault]:
+    """Return the catalogue, checked against the hooks and the checks' rules."""
+    faults = catalogue.load(CATALOGUE, ROOT / "kernel")
+    rules = {name: {rule.name for rule in one.rules} for name, one in all_checks().items()}
+    catalogue.check_expectations(faults, rules, CATALOGUE)
+    return faults
+
+
+def _chosen(faults: list[Fault], names: Sequence[str]) -> list[Fault]:
+    known = {fault.id: fault for fault in faults}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"there is no fault {name!r}; `faultline list faults` shows which there are"
+            )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    faults = load_catalogue()
+    targets = [Target(kpt) for kpt in KPTS]
+    chosen = _chosen(faults, options.fault) if options.fault else faults
+    targets += [Target(options.kpt, fault) for fault in chosen]
+    return _run("matrix", targets, options, every_check=options.all)
+
+
+def _single(options: argparse.Namespace) -> int:
+    if options.tree is not None:
+        raise UsageError(
+            f"{options.check} TREE: other trees than the reference kernel cannot be checked "
+            "yet; leave TREE out to check the reference kernel"
+        )
+    fault = _chosen(load_catalogue(), [options.fault])[0] if options.fault else None
+    options.verbose = True
+    targets = [Target(options.kpt, fault)]
+    return _run(options.check, targets, options, only=options.check, every_check=True)
+
+
+def _run(
+    command: str,
+    targets: list[Target],
+    options: argparse.Namespace,
+    *,
+    only: str = "",
+    every_check: bool = False,
+) -> int:
+    find_qemu()
+    # A pipe has no width: nothing may be folded at 80 there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    results: dict[str, TargetResult] = {}
+    with Scratch() as scratch, terminal.Progress(
+        console, len(targets), quiet=options.quiet
+    ) as progress:
+        plan = Plan(ROOT, scratch, every_check, only, Limits(wall=options.timeout))
+        for event in run_matrix(targets, plan, options.jobs):
+            if isinstance(event, Started):
+                progress.doing(event.job.id, event.words)
+            else:
+                results[event.id] = event
+                progress.finished(event)
+    tools = {**doctor.tools(), "faultline": VERSION}
+    run = Run(command, tools, tuple(results[target.id] for target in targets))
+    terminal.show(run, console, verbose=options.verbose)
+    _write(run, options)
+    return exit_status(target.verdict for target in run.targets)
+
+
+def _write(run: Run, options: argparse.Namespace) -> None:
+    for report in file_reports():
+        path = getattr(options, report.option)
+        if path is None and run.command == "matrix" and report.default:
+            OUT.mkdir(parents=True, exist_ok=True)
+            path = OUT / report.default.format(command=run.command)
+        if path is not None:
+            try:
+                report.write(run, path)
+            except OSError as error:
+                raise HarnessError(f"cannot write {path}: {error}") from error
+
+
+def _list(options: argparse.Namespace) -> int:
+    if options.what == "faults":
+        rows = [(f.id, f.fault_class, f.summary) for f in load_catalogue()]
+    elif options.what == "checks":
+        rows = [(one.name, "", one.title) for one in all_checks().values()]
+    else:
+        rows = [
+            (name, rule.severity, ", ".join(checks) if len(checks) < len(all_checks()) else "all")
+            for name, (rule, checks) in all_rules().items()
+        ]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for name, second, rest in rows:
+        print(f"{name:<{widths[0]}}  " + (f"{second:<{widths[1]}}  " if second else "") + rest)
+    return EXIT_AS_EXPECTED
+
+
+def _explain(options: argparse.Namespace) -> int:
+    rules = all_rules()
+    if options.rule not in rules:
+        raise UsageError(
+            f"there is no rule {options.rule!r}; `faultline list rules` shows which there are"
+        )
+    rule, checks = rules[options.rule]
+    print(f"{rule.name} ({rule.severity}; found by {', '.join(checks)})\n")
+    print(textwrap.fill(rule.meaning, 80))
+    if rule.hint:
+        print("\n" + textwrap.fill(f"Next: {rule.hint}", 80))
+    return EXIT_AS_EXPECTED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    found = doctor.needs()
+    print(doctor.report(found))
+    return EXIT_HARNESS if doctor.missing(found) else EXIT_AS_EXPECTED

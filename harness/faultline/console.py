@@ -1,0 +1,71 @@
+"""What a guest has said: kept, bounded, and watched for a kernel that starts over."""
+
+from __future__ import annotations
+
+OUTPUT_LIMIT = 4 << 20  # bytes
+TAIL = 4000  # characters of evidence
+REBOOTS = 3  # times that a first line comes back before it is a loop
+
+
+class ConsoleLog:
+    """The serial console's output so far. pexpect writes to it as to a log file."""
+
+    def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
+        self.limit = limit
+        self.size = 0
+        self._parts: list[str] = []
+        self._line = ""
+        self._first = ""
+        self._others = False  # another line came since the first one
+        self._returns = 0
+
+    def write(self, text: str) -> int:
+        """Take in output. What comes after the limit is counted but not kept."""
+        if self.size <= self.limit:
+            self._parts.append(text)
+            self._watch(text)
+        self.size += len(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back; pexpect calls this."""
+
+    def text(self) -> str:
+        """Return everything kept, with the guest's line ends made plain."""
+        return "".join(self._parts).replace("\r", "")
+
+    def tail(self, size: int = TAIL) -> str:
+        """Return the last `size` characters, from the start of a line if possible."""
+        text = self.text()
+        if len(text) <= size:
+            return text
+        end = text[-size:]
+        return end.partition("\n")[2] or end
+
+    @property
+    def endless(self) -> bool:
+        """Whether the guest has said more than anybody will read."""
+        return self.size > self.limit
+
+    @property
+    def rebooting(self) -> bool:
+        """Whether the first line has come back time and again, with others between."""
+        return self._returns >= REBOOTS
+
+    @property
+    def banner(self) -> str:
+        """The first line that is not blank."""
+        return self._first
+
+    def _watch(self, text: str) -> None:
+        *lines, self._line = (self._line + text).split("\n")
+        self._line = self._line[-1024:]
+        for line in lines:
+            line = line.strip()
+            if line and not self._first:
+                self._first = line
+            elif line == self._first and line:
+                self._returns += self._others
+                self._others = False
+            elif line:
+                self._others = True

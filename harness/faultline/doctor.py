@@ -1,0 +1,101 @@
+"""What the harness needs, whether it is there, and what to type if it is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MODULES = {
+    "elftools": "python3-pyelftools",
+    "jsonschema": "python3-jsonschema",
+    "junitparser": "python3-junitparser",
+    "pexpect": "python3-pexpect",
+    "rich": "python3-rich",
+}
+TOOLCHAINS = ("riscv64-unknown-elf-gcc", "riscv64-linux-gnu-gcc")
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that is needed, and how it was found."""
+
+    name: str
+    found: str  # what was found, or nothing
+    package: str  # Debian's and Ubuntu's name for it
+    required: bool = True
+
+
+def needs() -> list[Need]:
+    """Look at this machine."""
+    found = [
+        Need(
+            f"python module {module}",
+            "installed" if importlib.util.find_spec(module) else "",
+            package,
+        )
+        for module, package in MODULES.items()
+    ]
+    compiler = next((tool for tool in TOOLCHAINS if shutil.which(tool)), "")
+    qemu = os.environ.get("FAULTLINE_QEMU", "qemu-system-riscv64")
+    return [
+        Need("python >= 3.11", _python(), "python3"),
+        *found,
+        Need("QEMU for RISC-V", first_line(qemu, "--version"), "qemu-system-misc"),
+        Need(
+            "RISC-V compiler",
+            first_line(compiler, "--version") if compiler else "",
+            "gcc-riscv64-unknown-elf",
+        ),
+        Need("C compiler (for mkfs)", first_line("cc", "--version"), "gcc"),
+        Need("make", first_line("make", "--version"), "make"),
+        Need("bubblewrap", first_line("bwrap", "--version"), "bubblewrap", required=False),
+    ]
+
+
+def _python() -> str:
+    return sys.version.split()[0] if sys.version_info >= (3, 11) else ""
+
+
+def first_line(program: str, *words: str) -> str:
+    """Return the first line that a program prints, or nothing if it does not run."""
+    try:
+        done = subprocess.run(
+            [program, *words], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stdout.splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else ""
+
+
+def missing(found: Iterable[Need]) -> list[Need]:
+    """Return what is needed and not there."""
+    return [need for need in found if need.required and not need.found]
+
+
+def report(found: list[Need]) -> str:
+    """Return the state of things as text, with the line to type."""
+    lines = []
+    for need in found:
+        state = need.found or ("MISSING" if need.required else "not installed (optional)")
+        lines.append(f"{need.name:<28} {state}")
+    absent = [need.package for need in found if not need.found]
+    if absent:
+        lines += ["", "To install what is missing:", f"  apt-get install {' '.join(absent)}"]
+    else:
+        lines += ["", "Everything is there."]
+    return "\n".join(lines)
+
+
+def tools() -> dict[str, str]:
+    """Return the versions of the tools that a result depends on."""
+    compiler = next((tool for tool in TOOLCHAINS if shutil.which(tool)), "")
+    return {
+        "qemu": first_line(os.environ.get("FAULTLINE_QEMU", "qemu-system-riscv64"), "--version"),
+        "gcc": first_line(compiler, "--version") if compiler else "",
+    }

@@ -1,0 +1,81 @@
+"""Rules and findings: what a check can say, and what it said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in the target's source. Every part may be unknown."""
+
+    file: str | None = None
+    line: int | None = None
+    function: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if self.line is not None:
+            place += f":{self.line}"
+        if self.function:
+            place = f"{place} {self.function}()" if place else f"{self.function}()"
+        return place or "unknown place"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the schema's `where`."""
+        return {"file": self.file, "line": self.line, "function": self.function}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that a correct kernel never does.
+
+    `meaning` is one paragraph for `faultline explain`: what the rule says, why it
+    matters, and how people break it. `hint` is the default next step for the student.
+    """
+
+    name: str
+    severity: str
+    meaning: str
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(
+                f"rule {self.name}: severity is {self.severity!r}, expected one of "
+                + ", ".join(SEVERITIES)
+            )
+
+    def finding(
+        self, message: str, *, where: Where = Where(), evidence: str = "", hint: str = ""
+    ) -> Finding:
+        """Return a finding of this rule. The runner fills in which check it came from."""
+        return Finding(self.name, self.severity, message, where, evidence, hint or self.hint)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule, at one place, with what shows it."""
+
+    rule: str
+    severity: str
+    message: str
+    where: Where = field(default_factory=Where)
+    evidence: str = ""
+    hint: str = ""
+    check: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the schema's finding."""
+        return {
+            "check": self.check,
+            "rule": self.rule,
+            "severity": self.severity,
+            "message": self.message,
+            "where": self.where.as_json(),
+            "evidence": self.evidence,
+            "hint": self.hint,
+        }

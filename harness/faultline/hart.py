@@ -1,0 +1,82 @@
+"""A hart's registers, and what they say in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+INTERRUPT = 1 << 63
+
+CAUSES = {
+    0: "instruction address misaligned",
+    1: "instruction access fault",
+    2: "illegal instruction",
+    3: "breakpoint",
+    4: "load address misaligned",
+    5: "load access fault",
+    6: "store address misaligned",
+    7: "store access fault",
+    8: "system call from user mode",
+    9: "environment call from supervisor mode",
+    11: "environment call from machine mode",
+    12: "instruction page fault",
+    13: "load page fault",
+    15: "store page fault",
+}
+INTERRUPTS = {
+    1: "supervisor software interrupt",
+    3: "machine software interrupt",
+    5: "supervisor timer interrupt",
+    7: "machine timer interrupt",
+    9: "supervisor external interrupt",
+    11: "machine external interrupt",
+}
+
+
+def cause_words(cause: int) -> str:
+    """Return what a value of scause or mcause means (Privileged Architecture, 4.1.8)."""
+    if cause & INTERRUPT:
+        number = cause & ~INTERRUPT
+        return INTERRUPTS.get(number, f"interrupt {number}")
+    return CAUSES.get(cause, f"exception {cause}")
+
+
+@dataclass(frozen=True)
+class Hart:
+    """The registers of one hart, by QEMU's names for them."""
+
+    number: int
+    registers: dict[str, int]
+
+    def __getitem__(self, name: str) -> int:
+        return self.registers.get(name, 0)
+
+    @property
+    def pc(self) -> int:
+        """The next instruction's address."""
+        return self["pc"]
+
+
+_REGISTER = re.compile(r"(?:x\d+/)?([a-z][a-z0-9]*)\s+([0-9a-f]{16})\b")
+
+
+def parse_registers(text: str) -> tuple[Hart, ...]:
+    """Return the harts in what QEMU's monitor prints for `info registers -a`."""
+    harts = []
+    for number, block in re.findall(r"CPU#(\d+)\s+(.*?)(?=CPU#|\Z)", text, re.DOTALL):
+        registers = {name: int(value, 16) for name, value in _REGISTER.findall(block)}
+        harts.append(Hart(int(number), registers))
+    return tuple(harts)
+
+
+def machine_fault(harts: tuple[Hart, ...]) -> str:
+    """Return a description of the exception hart 0 last took to machine mode, or nothing.
+
+    Kernels that need no firmware take only timer interrupts there.
+    """
+    if not harts:
+        return ""
+    hart = harts[0]
+    if hart["mcause"] & INTERRUPT or not hart["mcause"]:
+        return ""
+    return f"{cause_words(hart['mcause'])} at 0x{hart['mepc']:x}"

@@ -1,0 +1,232 @@
+"""The ledger: every page's last kalloc and kfree, as the shim in the kernel recorded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .ctype import Array, Struct, Value
+from .elf import ElfImage
+from .errors import HarnessError
+from .finding import Finding, Rule, Where
+from .hart import Hart
+from .ram import PAGE, RAM_BASE, Ram
+from .sv39 import translate
+from .unwind import call_path, path_text
+
+MAGIC = 0x4E49_4C54_4C55_4146
+VERSION = 1
+# Functions that hand pages on: the mistake is with whoever called them.
+ALLOCATOR = frozenset({"kalloc", "kalloc_for", "kfree", "__wrap_kalloc", "__wrap_kfree"})
+
+DOUBLE_FREE = Rule(
+    "double-free",
+    "error",
+    "A page was given to kfree() that was free already. It is now on the free list twice, "
+    "so two owners will get it and overwrite each other's data: the crash comes later, and "
+    "somewhere else. Two functions each believe that the page is theirs to free, or a "
+    "pointer was not cleared after the first time.",
+    "Decide which of the two places owns the page, and let only that one free it.",
+)
+WILD_FREE = Rule(
+    "wild-free",
+    "error",
+    "kfree() was given an address that kalloc() never returned: a device, the kernel's own "
+    "text, a page that was never there. Freeing the leaves of a kernel page table does it, "
+    "for they map devices and kernel memory as well as pages of the process.",
+    "Free the table's own pages and the kernel stack; the other leaves are not yours.",
+)
+KALLOC_REFUSED = Rule(
+    "kalloc-refused",
+    "error",
+    "kalloc() returned 0 although pages were free. Programs see a fork or exec that fails "
+    "out of nowhere. Allocators with more than one free list do it when they give up after "
+    "the first.",
+    "Before returning 0, look everywhere a free page could be.",
+)
+STACK_FREED = Rule(
+    "stack-freed",
+    "error",
+    "The kernel runs on a stack whose page it has freed. The next kalloc() hands the page "
+    "out and the stack is overwritten under the running code. It happens when freeproc() "
+    "looks up the dead child's stack in the page table of the process that runs, the "
+    "parent's, or when a process frees its own stack in exit().",
+    "Look the stack up in the dead process's own table, before that table is freed.",
+)
+EVENT_RULES = (DOUBLE_FREE, WILD_FREE, KALLOC_REFUSED, STACK_FREED)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that should not happen: how often, and how it did so first."""
+
+    count: int
+    pa: int
+    live: int
+    stack: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page's last kalloc and kfree. Stacks are return addresses, innermost first."""
+
+    pa: int
+    seq: int
+    live: bool
+    proc: int
+    alloc: tuple[int, ...]
+    free: tuple[int, ...]
+
+
+class Ledger:
+    """The control block and ledger of a kernel that is linked with the shim."""
+
+    def __init__(self, ram: Ram, elf: ElfImage) -> None:
+        """Find both by their symbols; raises HarnessError if they are not usable."""
+        ctl = elf.variable(ram, "faultline_ctl")
+        pages = elf.variable(ram, "faultline_ledger")
+        if ctl is None or pages is None:
+            raise HarnessError(
+                f"{elf.path}: no faultline_ctl or faultline_ledger with debug information: "
+                "the kernel is not linked with the shim"
+            )
+        self.ctl, self._pages = ctl, pages
+        self.elf, self.ram = elf, ram
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kernel got far enough to keep the ledger."""
+        ours = int(self.ctl["magic"]) == MAGIC and int(self.ctl["version"]) == VERSION
+        return ours and int(self.ctl["shim"]) == 1
+
+    @property
+    def total(self) -> int:
+        """Pages that the allocator manages, or 0 if the kernel does not count them."""
+        return int(self.ctl["pages"]["total"])
+
+    def event(self, name: str) -> Event:
+        """Return one of the control block's events."""
+        value = self.ctl[name]
+        stack = tuple(int(address) for address in value["stack"])
+        return Event(int(value["count"]), int(value["pa"]), int(value["live"]), stack)
+
+    def page(self, pa: int) -> Page | None:
+        """Return the entry of the page at `pa`, or None if the shim never saw it."""
+        index = (pa - RAM_BASE) // PAGE
+        if not 0 <= index < len(self._pages):
+            return None
+        page = self._read(index, self._pages[index])
+        return page if page.seq else None
+
+    def is_free(self, pa: int) -> bool:
+        """Tell whether the ledger knows the page at `pa`, and knows it to be free."""
+        page = self.page(pa - pa % PAGE)
+        return page is not None and not page.live
+
+    def lost(self) -> list[Page]:
+        """Return the pages allocated between FL_MARK and FL_END that are still live."""
+        mark, end = int(self.ctl["mark"]), int(self.ctl["end"])
+        return [page for page in self._live() if mark < page.seq <= end]
+
+    def _live(self) -> Iterator[Page]:
+        """Yield live pages. Reads the array by columns: it has 32768 entries."""
+        ctype = self._pages.ctype
+        assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
+        words = memoryview(self._pages.bytes()).cast("Q")
+        step = ctype.element.size // 8
+        offset, _ = ctype.element.member("live")
+        for index, live in enumerate(words[offset // 8 :: step].tolist()):
+            if live:
+                yield self._read(index, self._pages[index])
+
+    def _read(self, index: int, value: Value) -> Page:
+        return Page(
+            RAM_BASE + index * PAGE,
+            int(value["seq"]),
+            int(value["live"]) == 1,
+            int(value["proc"]),
+            tuple(int(address) for address in value["alloc"]),
+            tuple(int(address) for address in value["free"]),
+        )
+
+
+def by_stack(pages: Iterable[Page]) -> dict[tuple[int, ...], list[Page]]:
+    """Group pages by the stack that allocated them, the largest group first."""
+    groups: dict[tuple[int, ...], list[Page]] = {}
+    for page in pages:
+        groups.setdefault(page.alloc, []).append(page)
+    return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def responsible(places: list[Where]) -> list[Where]:
+    """Return a call path without the allocator and the shim at its inner end."""
+    for index, place in enumerate(places):
+        shim = place.file is not None and place.file.startswith("faults/")
+        if place.function not in ALLOCATOR and not shim:
+            return places[index:]
+    return []
+
+
+def event_findings(ledger: Ledger, harts: tuple[Hart, ...]) -> list[Finding]:
+    """Return what the control block and the ledger know to be wrong, causes first."""
+    if not ledger.ready:
+        return []
+    findings: list[Finding] = []
+    for hart in harts:
+        findings += _stack_freed(ledger, hart)
+    findings += _freed_wrongly(ledger)
+    refused = ledger.event("refused")
+    if refused.count and ledger.total and refused.live < ledger.total:
+        asked = responsible(call_path(ledger.elf, refused.stack))
+        findings.append(
+            KALLOC_REFUSED.finding(
+                f"kalloc() returned 0 although {ledger.total - refused.live} of "
+                f"{ledger.total} pages were free.",
+                where=ledger.elf.function_place("kalloc") or Where(function="kalloc"),
+                evidence=f"{_times(refused.count)}. The page was asked for by\n"
+                + path_text(asked),
+            )
+        )
+    return findings
+
+
+def _freed_wrongly(ledger: Ledger) -> Iterator[Finding]:
+    double = ledger.event("double_free")
+    if double.count:
+        places = responsible(call_path(ledger.elf, double.stack))
+        page = ledger.page(double.pa)
+        before = responsible(call_path(ledger.elf, page.free)) if page else []
+        yield DOUBLE_FREE.finding(
+            f"The page at 0x{double.pa:x} was freed twice.",
+            where=places[0] if places else Where(),
+            evidence=f"{_times(double.count)}. Freed the second time by\n{path_text(places)}\n"
+            f"It had been freed by\n{path_text(before)}",
+        )
+    wild = ledger.event("wild_free")
+    if wild.count:
+        places = responsible(call_path(ledger.elf, wild.stack))
+        yield WILD_FREE.finding(
+            f"kfree() was called with 0x{wild.pa:x}, which kalloc() never returned.",
+            where=places[0] if places else Where(),
+            evidence=f"{_times(wild.count)}. Called by\n{path_text(places)}",
+        )
+
+
+def _stack_freed(ledger: Ledger, hart: Hart) -> Iterator[Finding]:
+    # One below: a full descending stack's pointer may be at the page's upper end.
+    page_pa = translate(ledger.ram, hart["satp"], hart["sp"] - 1)
+    if page_pa is None or not ledger.is_free(page_pa):
+        return
+    page = ledger.page(page_pa - page_pa % PAGE)
+    assert page is not None
+    places = responsible(call_path(ledger.elf, page.free))
+    yield STACK_FREED.finding(
+        f"Hart {hart.number} runs on a stack whose page, 0x{page.pa:x}, has been freed.",
+        where=places[0] if places else Where(),
+        evidence=f"sp is 0x{hart['sp']:x}. The page was freed by\n{path_text(places)}\n"
+        f"It had been allocated by\n{path_text(responsible(call_path(ledger.elf, page.alloc)))}",
+    )
+
+
+def _times(count: int) -> str:
+    return "Once" if count == 1 else f"{count} times; the first was this"

@@ -1,0 +1,413 @@
+"""One running QEMU: console, control, RAM. It always ends with QEMU gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import pexpect
+
+from . import lifeline
+from .console import OUTPUT_LIMIT, ConsoleLog
+from .errors import HarnessError
+from .hart import Hart, machine_fault, parse_registers
+from .progress import Progress, Sample, processor_state
+from .qmp import Qmp, QmpClosed
+from .ram import Ram
+
+# 32 ns of guest time an instruction, whatever the host does; an idle guest's clock jumps to
+# its next timer. A timer tick of 100 ms is then three million instructions, which QEMU runs
+# in about 30 ms: sleeping costs nothing, and a busy guest is neither hurried nor slowed.
+ICOUNT = "shift=5,sleep=off"
+MTIME = 0x0200_BFF8  # CLINT's clock, which ticks in units of MTIME_SECONDS
+MTIME_SECONDS = 1e-7
+POLL = 0.2  # wall seconds between two looks at the machine
+CONTROL_SOCKET = "qmp"  # in the machine's folder; a socket's path may be 107 bytes at most
+CONTROL_TIMEOUT = 60.0  # wall seconds within which QEMU must answer
+PROMPT = r"(?:\n|\A)\$ "
+PANIC = r"panic: ([^\r\n]*)\r?\n"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for a guest."""
+
+    boot: float = 60.0  # guest seconds without output until the first prompt
+    silence: float = 120.0  # guest seconds without output after that
+    output: int = OUTPUT_LIMIT  # characters it may say in all
+    wall: float = 900.0  # wall seconds for any one thing; beyond, the host is too slow
+
+
+@dataclass(frozen=True)
+class Config:
+    """What machine to build."""
+
+    kernel: Path
+    disk: Path | None = None  # written to by the guest: give it a copy
+    harts: int = 1
+    icount: bool = True
+    legacy_virtio: bool = False
+    pmp: bool = True
+    memory: int = 128  # MiB
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Death:
+    """A guest that will not go on, and what it left behind.
+
+    `kind` is one of panic, hang, silent, reboot-loop, endless-output, exited.
+    """
+
+    kind: str
+    words: str
+    console: str
+    harts: tuple[Hart, ...] = ()
+    status: int | None = None  # QEMU's exit status, if the guest ended it
+
+
+class GuestDied(Exception):
+    """Raised while waiting for a guest that has died."""
+
+    def __init__(self, machine: Machine, death: Death) -> None:
+        super().__init__(f"{death.kind}: {death.words}")
+        self.machine = machine
+        self.death = death
+
+
+def find_qemu() -> str:
+    """Return QEMU's path: $FAULTLINE_QEMU, or what PATH has."""
+    asked = os.environ.get("FAULTLINE_QEMU")
+    found = shutil.which(asked or "qemu-system-riscv64")
+    if found is None:
+        raise HarnessError(
+            f"no QEMU: {asked or 'qemu-system-riscv64'} not found; `faultline doctor` "
+            "tells what to install"
+        )
+    return found
+
+
+def command_line(config: Config, folder: Path) -> list[str]:
+    """Return the QEMU command for `config`, its RAM and socket in `folder`."""
+    size = f"{config.memory}M"
+    cpu = "rv64" if config.pmp else "rv64,pmp=false"
+    words = [
+        find_qemu(),
+        *("-machine", "virt,memory-backend=ram", "-cpu", cpu, "-smp", str(config.harts)),
+        *("-m", size, "-object"),
+        f"memory-backend-file,id=ram,size={size},mem-path={folder / 'ram'},share=on",
+        *("-bios", "none", "-kernel", str(config.kernel.absolute()), "-nodefaults"),
+        *("-display", "none", "-monitor", "none", "-serial", "stdio"),
+        *("-qmp", f"unix:{CONTROL_SOCKET}", "-S", "-action", "reboot=shutdown,shutdown=pause"),
+        *("-seed", "1", "-rtc", "base=2020-01-01,clock=vm"),
+    ]
+    if config.disk:
+        words += ["-drive", f"file={config.disk.absolute()},if=none,format=raw,id=x0"]
+        words += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
+    if not config.legacy_virtio:
+        words += ["-global", "virtio-mmio.force-legacy=false"]
+    if config.icount:
+        words += ["-icount", ICOUNT]
+    return words
+
+
+class Machine:
+    """A QEMU that runs while the context lasts.
+
+    Waiting raises GuestDied when the guest panics, hangs, loops or ends, with everything
+    that can be read from the machine at that moment.
+    """
+
+    def __init__(self, config: Config, scratch: Path) -> None:
+        """Describe a machine whose files go into a new folder in `scratch`."""
+        self.config = config
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-", dir=scratch))
+        self.log = ConsoleLog(config.limits.output)
+        self._spawn: pexpect.spawn | None = None
+        self._qmp: Qmp | None = None
+        self.ram: Ram
+        self.stopped = False
+
+    def __enter__(self) -> Machine:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def expect(self, pattern: str, what: str, silence: float | None = None) -> re.Match[str]:
+        """Wait until the console matches `pattern`; return the match.
+
+        `what` says what is waited for, in words. Text before the match is skipped; it is
+        in `skipped`. Raises GuestDied if the guest dies instead; `silence` is how many guest
+        seconds it may say nothing.
+        """
+        spawn, limits = self._running(), self.config.limits
+        allowed = limits.silence if silence is None else silence
+        progress = Progress(allowed, paced=not self.config.icount)
+        wanted = [re.compile(pattern), re.compile(PANIC)]
+        deadline = time.monotonic() + limits.wall
+        while True:
+            index = spawn.expect(
+                [*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL, searchwindowsize=-1
+            )
+            if index == 0:
+                match = spawn.match
+                assert isinstance(match, re.Match)
+                self.skipped = str(spawn.before).replace("\r", "")
+                return match
+            if index == 1:
+                assert isinstance(spawn.match, re.Match)
+                self._panicked(spawn.match.group(1).strip())
+            if index == 3:
+                self._die("exited", f"QEMU ended while waiting for {what}")
+            self._check(progress, what)
+            if time.monotonic() > deadline:
+                raise HarnessError(
+                    f"waited {limits.wall:g} s for {what}, and the guest was still getting "
+                    "somewhere: this host is too slow, or too busy; try fewer --jobs"
+                )
+
+    def wait_prompt(self, silence: float | None = None) -> str:
+        """Wait for the shell's prompt; return what was said before it."""
+        first = self.log.size == 0
+        limit = self.config.limits.boot if first and silence is None else silence
+        self.expect(PROMPT, "the shell's prompt", limit)
+        return self.skipped
+
+    def send(self, line: str) -> None:
+        """Type a line."""
+        self._running().send(line + "\n")
+
+    def shell(self, command: str, silence: float | None = None) -> str:
+        """Run a command in the shell; return what it said, without the echo."""
+        self.send(command)
+        self.expect(PROMPT, f"the prompt after `{command}`", silence)
+        said = self.skipped
+        return said.removeprefix(command).removeprefix("\n")
+
+    def said(self) -> str:
+        """Return all console output so far."""
+        return self.log.text()
+
+    def stop(self) -> tuple[Hart, ...]:
+        """Stop all harts; return their registers."""
+        self._control().command("stop")
+        self.stopped = True
+        return self.registers()
+
+    def watch(self, seconds: float) -> None:
+        """Let the guest run for about so long; raises GuestDied if it dies meanwhile."""
+        spawn = self._running()
+        index = spawn.expect(
+            [re.compile(PANIC), pexpect.TIMEOUT, pexpect.EOF], timeout=seconds
+        )
+        if index == 0:
+            assert isinstance(spawn.match, re.Match)
+            self._panicked(spawn.match.group(1).strip())
+        if index == 2:
+            self._die("exited", "QEMU ended under load")
+        self._control().poll()
+        event = self._control().event("SHUTDOWN")
+        if event is not None:
+            self._ended(str(event["data"].get("reason")), "nothing in particular")
+
+    def resume(self) -> None:
+        """Let the harts run on."""
+        self._control().command("cont")
+        self.stopped = False
+
+    def registers(self) -> tuple[Hart, ...]:
+        """Return the harts' registers."""
+        return parse_registers(self._control().monitor("info registers -a"))
+
+    def guest_seconds(self) -> float:
+        """Return the guest's clock."""
+        line = self._control().monitor(f"xp /1gx {MTIME:#x}")
+        return int(line.split()[-1], 16) * MTIME_SECONDS
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return int(self._running().pid)
+
+    def close(self) -> None:
+        """End QEMU and remove the machine's files. RAM stays readable."""
+        if self._qmp is not None:
+            self._qmp.close()
+            self._qmp = None
+        if self._spawn is not None:
+            self._spawn.close(force=True)
+            self._spawn = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        words = command_line(self.config, self.folder)
+        die_with_us = lifeline.child_setup()
+
+        def setup() -> None:
+            complaints = os.open(self.folder / "stderr", os.O_WRONLY | os.O_CREAT, 0o600)
+            os.dup2(complaints, 2)
+            os.close(complaints)
+            die_with_us()
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            here = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
+            listener.bind(f"/proc/self/fd/{here}/{CONTROL_SOCKET}")
+            os.close(here)
+            listener.listen(1)
+            self._spawn = pexpect.spawn(
+                words[0],
+                words[1:],
+                preexec_fn=setup,
+                cwd=str(self.folder),
+                encoding="utf-8",
+                codec_errors="replace",
+                echo=False,
+                maxread=1 << 16,
+                timeout=None,
+            )
+            self._spawn.logfile_read = self.log
+            self._spawn.delaybeforesend = None
+            self._spawn.delayafterclose = 0
+            self._spawn.ptyproc.delayafterclose = 0
+            deadline = time.monotonic() + CONTROL_TIMEOUT
+            while not select.select([listener], [], [], POLL)[0]:
+                if not self._spawn.isalive() or time.monotonic() > deadline:
+                    raise HarnessError(f"QEMU does not start: {self._complaint()}")
+            try:
+                self._qmp = Qmp(listener.accept()[0], CONTROL_TIMEOUT)
+                self.ram = Ram(self.folder / "ram")
+                self.resume()
+            except (QmpClosed, OSError) as error:
+                self._spawn.wait()
+                raise HarnessError(f"QEMU does not start: {self._complaint()}") from error
+
+    def _running(self) -> pexpect.spawn:
+        if self._spawn is None:
+            raise HarnessError("the machine is not running")
+        return self._spawn
+
+    def _control(self) -> Qmp:
+        if self._qmp is None:
+            raise HarnessError("the machine is not running")
+        return self._qmp
+
+    def _complaint(self) -> str:
+        try:
+            text = (self.folder / "stderr").read_text("utf-8", "replace").strip()
+        except OSError:
+            text = ""
+        return text or "it says nothing"
+
+    def _drain(self) -> None:
+        """Take in output that has already arrived."""
+        spawn = self._running()
+        if select.select([spawn.child_fd], [], [], 0)[0]:
+            spawn.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0)
+
+    def _check(self, progress: Progress, what: str) -> None:
+        """Raise GuestDied if the guest cannot be expected to say anything else."""
+        if self.log.endless:
+            self._die("endless-output", f"more than {self.log.limit} characters of output")
+        if self.log.rebooting:
+            self._die("reboot-loop", f"its first line comes again and again: {self.log.banner}")
+        try:
+            control = self._control()
+            control.poll()
+            sample = self._sample()
+        except (QmpClosed, OSError):
+            return  # QEMU has just ended: the next read of the console says so
+        size = sample.output
+        reason = progress.observe(sample)
+        event = control.event("SHUTDOWN")
+        if event is None and reason is None:
+            return
+        self._drain()
+        if event is not None:
+            self._ended(str(event["data"].get("reason")), what)
+        elif self.log.size == size and reason is not None:
+            self._die("hang" if size else "silent", f"{reason}, waiting for {what}")
+
+    def _sample(self) -> Sample:
+        cpu, asleep = processor_state(self.pid)  # first: answering wakes QEMU
+        size = self.log.size
+        return Sample(
+            wall=time.monotonic(),
+            guest=self.guest_seconds(),
+            cpu=cpu,
+            asleep=asleep,
+            output=size,
+            disk=self._disk_requests(),
+            fault=machine_fault(self.registers()),
+        )
+
+    def _disk_requests(self) -> int:
+        devices = self._control().command("query-blockstats")
+        names = ("rd_operations", "wr_operations", "flush_operations")
+        return sum(device["stats"][name] for device in devices for name in names)
+
+    def _ended(self, reason: str, what: str) -> None:
+        text = self.log.text()
+        panic = re.search(PANIC, text)
+        if panic:
+            self._die("panic", panic.group(1).strip())
+        if reason == "guest-reset":
+            self._die("reboot-loop", "the guest resets the machine")
+        self._die("exited", f"the guest turned the machine off while waiting for {what}")
+
+    def _panicked(self, words: str) -> None:
+        """Collect what the kernel says after its panic line, then raise GuestDied."""
+        pause = 0.02  # guest seconds: the time of half a million instructions
+        progress = Progress(pause, paced=not self.config.icount, minimum=2 * POLL)
+        while True:
+            index = self._running().expect([pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
+            if index == 1 or self.log.endless:
+                break
+            try:
+                if progress.observe(self._sample()):
+                    break
+            except (QmpClosed, OSError):
+                break
+        self._die("panic", words)
+
+    def _die(self, kind: str, words: str) -> None:
+        """Raise GuestDied with all that can still be read from the machine."""
+        harts: tuple[Hart, ...] = ()
+        status: int | None = None
+        try:
+            if kind != "exited" or self._running().isalive():
+                harts = self.stop()
+                self._control().command("quit")
+        except QmpClosed:
+            pass
+        spawn = self._running()
+        if kind == "exited":
+            spawn.expect(pexpect.EOF, timeout=CONTROL_TIMEOUT)
+            spawn.wait()
+            if spawn.signalstatus is not None or self._qemu_failed(spawn.exitstatus):
+                raise HarnessError(f"QEMU failed: {self._complaint()}")
+            status = spawn.exitstatus
+        raise GuestDied(self, Death(kind, words, self.log.tail(), harts, status))
+
+    def _qemu_failed(self, status: int | None) -> bool:
+        # Before QEMU 9 a guest's failing power-off exits at once; so does QEMU when it
+        # meets trouble of its own, but then it says why.
+        return status != 0 and self._complaint().startswith(("qemu-system", "**", "Unexpected"))

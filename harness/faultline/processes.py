@@ -1,0 +1,84 @@
+"""The kernel's processes and page tables, read from guest RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .ctype import Value
+from .elf import ElfImage
+from .errors import HarnessError
+from .ram import PAGE, Ram
+from .sv39 import walk
+
+
+@dataclass(frozen=True)
+class Process:
+    """One entry of proc[] that is in use. Addresses are physical."""
+
+    address: int
+    pid: int
+    name: str
+    state: str
+    pagetable: int
+    kpagetable: int  # 0 if this kernel has none
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.name})"
+
+
+def processes(ram: Ram, elf: ElfImage) -> list[Process]:
+    """Return the processes in use; raises HarnessError if the ELF does not tell where."""
+    table = elf.variable(ram, "proc")
+    if table is None or not len(table):
+        raise HarnessError(f"{elf.path}: no proc[] with debug information")
+    found = [_process(value) for value in table]
+    return [process for process in found if process.state != "UNUSED"]
+
+
+def _process(value: Value) -> Process:
+    kernel_table = int(value["kpagetable"]) if "kpagetable" in value else 0
+    return Process(
+        value.address,
+        int(value["pid"]),
+        value["name"].text(),
+        value["state"].enumerator(),
+        int(value["pagetable"]),
+        kernel_table,
+    )
+
+
+def kernel_root(ram: Ram, elf: ElfImage) -> int:
+    """Return the physical address of the global kernel page table; 0 if not made yet."""
+    value = elf.variable(ram, "kernel_pagetable")
+    if value is None:
+        raise HarnessError(f"{elf.path}: no kernel_pagetable with debug information")
+    return int(value)
+
+
+def references(ram: Ram, elf: ElfImage) -> dict[int, str]:
+    """Return, for each page that some process's tables refer to, how they do.
+
+    The kernel's own mapping of all RAM, each page at its physical address, is left out.
+    """
+    found: dict[int, str] = {}
+    for process in processes(ram, elf):
+        for kind, root in (("user", process.pagetable), ("kernel", process.kpagetable)):
+            if root:
+                found.setdefault(root, f"the root of the {kind} page table of {process}")
+                for page, what in _referred(ram, root):
+                    found.setdefault(page, f"{what} in the {kind} page table of {process}")
+    return found
+
+
+def _referred(ram: Ram, root: int) -> Iterator[tuple[int, str]]:
+    for entry in walk(ram, root):
+        if not entry.leaf:
+            yield entry.pa, f"the table for 0x{entry.va:x}"
+        elif len(entry.path) == 3 and entry.va != entry.pa:
+            yield entry.pa, f"mapped at 0x{entry.va:x}"
+
+
+def page_of(address: int) -> int:
+    """Return the address of the page that holds `address`."""
+    return address - address % PAGE

@@ -1,0 +1,65 @@
+"""One test case a target as JUnit XML, for CI platforms"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from ..verdict import AS_EXPECTED, Run, TargetResult
+
+OPTION = "junit"
+DEFAULT = "{command}.xml"
+# What XML 1.0 cannot hold at all, escaped or not; a guest's console can.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(run: Run, path: Path) -> None:
+    """Write a run to `path`."""
+    suite = TestSuite(f"faultline {run.command}")
+    for target in run.targets:
+        suite.add_testcase(_case(target))
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    document.write(str(path), pretty=True)
+
+
+def _case(target: TargetResult) -> TestCase:
+    case = TestCase(target.id, f"faultline.{target.kind}", round(target.seconds, 3))
+    text = clean(_text(target))
+    shown = target.shown
+    message = clean(f"{target.verdict}: {shown.message if shown else target.problem}")
+    if target.verdict == "error":
+        outcome = Error(message, "error")
+    elif target.verdict == "no-oracle":
+        reason = target.expect.no_oracle if target.expect else ""
+        outcome = Skipped(clean(f"no oracle yet: {reason}"), "no-oracle")
+    elif target.verdict not in AS_EXPECTED:
+        outcome = Failure(message, target.verdict)
+    else:
+        case.system_out = text
+        return case
+    outcome.text = text
+    case.result = [outcome]
+    return case
+
+
+def _text(target: TargetResult) -> str:
+    lines = [f"verdict: {target.verdict}"]
+    if target.expect and not target.expect.no_oracle:
+        expect = target.expect
+        lines.append(f"expected: {expect.check}/{expect.rule} {expect.function}".rstrip())
+    if target.problem:
+        lines.append(target.problem)
+    for result in target.checks:
+        lines.append(f"check {result.check}: {result.status} {result.reason}".rstrip())
+    for finding in target.findings:
+        lines.append(f"{finding.check}/{finding.rule} at {finding.where}: {finding.message}")
+        lines.append(finding.evidence)
+    return "\n".join(lines)
+
+
+def clean(text: str) -> str:
+    """Replace the characters that XML cannot hold."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

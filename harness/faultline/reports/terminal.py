@@ -1,0 +1,121 @@
+"""Progress, tables and findings for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ..verdict import AS_EXPECTED, Run, TargetResult
+
+COLOURS = {
+    "clean": "green", "caught": "green", "pass": "green", "no-oracle": "yellow",
+    "misdiagnosed": "red", "missed": "red", "fail": "red", "error": "bold red",
+}  # fmt: skip
+
+
+class Progress:
+    """What is being done: a live display on a terminal, one line a target elsewhere."""
+
+    def __init__(self, console: Console, total: int, *, quiet: bool = False) -> None:
+        self.console = console
+        self.total = total
+        self.done = 0
+        self._quiet = quiet
+        self._running: dict[str, str] = {}
+        self._live: Live | None = None
+        if console.is_terminal and not quiet:
+            self._live = Live(self, console=console, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __rich__(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        for name, words in self._running.items():
+            grid.add_row(Spinner("dots"), name, Text(words, style="dim"))
+        grid.add_row("", f"{self.done} of {self.total} done", "")
+        return grid
+
+    def doing(self, name: str, words: str) -> None:
+        """Say what is being done with a target."""
+        self._running[name] = words
+
+    def finished(self, target: TargetResult) -> None:
+        """Say how a target ended."""
+        self._running.pop(target.id, None)
+        self.done += 1
+        if self._quiet:
+            return
+        shown = target.shown
+        what = f"{shown.check}/{shown.rule} at {shown.where}" if shown else target.problem
+        line = Text(f"[{self.done}/{self.total}] {target.id}: ")
+        line.append(target.verdict, COLOURS[target.verdict])
+        line.append(f" {what.splitlines()[0] if what else ''} ({target.seconds:.1f} s)")
+        self.console.print(line, soft_wrap=True, highlight=False)
+
+
+def table(run: Run) -> Table:
+    """Return the verdicts as a table."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("fault", "class", "verdict", "check", "rule", "where"):
+        grid.add_column(name, overflow="fold", no_wrap=name in ("class", "verdict", "check"))
+    grid.add_column("seconds", justify="right")
+    for target in run.targets:
+        shown = target.shown
+        grid.add_row(
+            target.id,
+            target.fault_class or "-",
+            Text(target.verdict, COLOURS[target.verdict]),
+            shown.check if shown else "-",
+            shown.rule if shown else "-",
+            Text(str(shown.where)) if shown else "-",
+            f"{target.seconds:.1f}",
+        )
+    return grid
+
+
+def show(run: Run, console: Console, *, verbose: bool = False) -> None:
+    """Print the table, what is not as expected in full, and the summary."""
+    console.print(table(run))
+    for target in run.targets:
+        if verbose or target.verdict not in AS_EXPECTED:
+            explain(target, console)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in run.summary.items())
+    console.print(f"\n{len(run.targets)} targets: {counts}", highlight=False)
+
+
+def explain(target: TargetResult, console: Console) -> None:
+    """Print everything known of one target."""
+
+    def say(words: str) -> None:
+        console.print(Text(words), soft_wrap=True)
+
+    say(f"\n{target.id}: {target.verdict}")
+    if target.expect and not target.expect.no_oracle:
+        expect = target.expect
+        function = f" in {expect.function}()" if expect.function else ""
+        say(f"  expected: {expect.check}/{expect.rule}{function}")
+    if target.problem:
+        say(_indent(target.problem))
+    for result in target.checks:
+        if result.status in ("error", "skip"):
+            say(_indent(f"check {result.check}: {result.status}: {result.reason}"))
+    for finding in target.findings:
+        say(f"  {finding.severity}: {finding.message}")
+        say(f"    {finding.check}/{finding.rule} at {finding.where}")
+        say(_indent(finding.evidence, 6))
+        if finding.hint:
+            say(f"    hint: {finding.hint}")
+
+
+def _indent(text: str, by: int = 2) -> str:
+    return "\n".join(" " * by + line for line in text.splitlines())

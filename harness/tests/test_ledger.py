@@ -1,0 +1,181 @@
+"""The ledger, written by the C declarations and read through debug information."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Compile, FakeRam
+
+from faultline.checks.leaks import Answer, lost_findings
+from faultline.checks.usertests import failures, parse
+from faultline.ctype import Value
+from faultline.elf import ElfImage
+from faultline.errors import HarnessError
+from faultline.hart import Hart
+from faultline.ledger import MAGIC, Ledger, by_stack, event_findings
+from faultline.ram import PAGE, RAM_BASE
+
+SOURCE = """\
+#include <stdint.h>
+#include "faults/ctl.h"
+struct faultline_ctl faultline_ctl;
+struct faultline_page faultline_ledger[FL_PAGES];
+enum procstate { UNUSED, USED, RUNNING };
+struct proc { enum procstate state; int pid; char name[16]; uint64_t *pagetable; };
+struct proc proc[4];
+volatile long sink;
+__attribute__((noinline)) void kalloc(void) { sink++; }
+__attribute__((noinline)) void kfree(void) { sink++; }
+__attribute__((noinline)) void grow(void) { kalloc(); kfree(); sink++; }
+__attribute__((noinline)) void _start(void) { grow(); for (;;) sink++; }
+"""
+PAGE_TAKEN = RAM_BASE + 900 * PAGE
+
+
+class FakeKernel:
+    """The control block and ledger of SOURCE, in RAM to be filled by a test."""
+
+    def __init__(self, elf: ElfImage, ram: FakeRam) -> None:
+        self.elf, self.fake = elf, ram
+        ram.memory.extend(bytes(16 << 20))
+        self._empty = ram.ram()
+        self.set("faultline_ctl", MAGIC, "magic")
+        self.set("faultline_ctl", 1, "version")
+        self.set("faultline_ctl", 1, "shim")
+        self.set("faultline_ctl", 1000, "pages", "total")
+
+    def set(self, variable: str, value: int, *path: str | int) -> None:
+        found = self.elf.variable(self._empty, variable)
+        assert found is not None
+        for step in path:
+            found = found[step]
+        assert isinstance(found, Value)
+        self.fake.put(found.address, value, found.ctype.size)
+
+    def call(self, function: str) -> int:
+        """Return an address that is a return address in that function."""
+        return self.elf.symbols[function][0] + 4
+
+    def page(self, pa: int, seq: int, live: int, caller: str = "grow") -> None:
+        index = (pa - RAM_BASE) // PAGE
+        for name, value in (("seq", seq), ("live", live)):
+            self.set("faultline_ledger", value, index, name)
+        for kind in ("alloc", "free"):
+            self.set("faultline_ledger", self.call("kalloc"), index, kind, 0)
+            self.set("faultline_ledger", self.call(caller), index, kind, 1)
+
+    def event(self, name: str, count: int, pa: int, live: int = 0) -> None:
+        for key, value in (("count", count), ("pa", pa), ("live", live)):
+            self.set("faultline_ctl", value, name, key)
+        self.set("faultline_ctl", self.call("kfree"), name, "stack", 0)
+        self.set("faultline_ctl", self.call("grow"), name, "stack", 1)
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.fake.ram(), self.elf)
+
+
+@pytest.fixture
+def kernel(compile_guest: Compile, fake_ram: FakeRam) -> FakeKernel:
+    return FakeKernel(ElfImage(compile_guest(SOURCE, "c")), fake_ram)
+
+
+def test_lost_pages_lie_between_mark_and_end(kernel: FakeKernel) -> None:
+    kernel.set("faultline_ctl", 10, "mark")
+    kernel.set("faultline_ctl", 20, "end")
+    for n, (seq, live) in enumerate([(10, 1), (11, 1), (15, 0), (20, 1), (21, 1)]):
+        kernel.page(PAGE_TAKEN + n * PAGE, seq, live)
+    assert [page.seq for page in kernel.ledger().lost()] == [11, 20]
+
+
+def test_leaked_pages_are_grouped_by_who_allocated_them(kernel: FakeKernel) -> None:
+    kernel.set("faultline_ctl", 100, "end")
+    for n in range(6):
+        kernel.page(PAGE_TAKEN + n * PAGE, n + 1, 1, "_start" if n == 5 else "grow")
+    ledger = kernel.ledger()
+    assert [len(pages) for pages in by_stack(ledger.lost()).values()] == [5, 1]
+    most, least = lost_findings(ledger, "fork", Answer(5, 0, 6, ""))
+    assert (most.rule, most.where.function) == ("page-leaked", "grow")
+    assert "5 pages were lost in 5 rounds of `fork` (1 a round)" in most.message
+    assert "nothing in any page table refers to it" in most.evidence
+    assert least.where.function == "_start" and "0.2 a round" in least.message
+
+
+def test_a_leaked_page_that_a_process_still_maps(kernel: FakeKernel) -> None:
+    kernel.set("faultline_ctl", 100, "end")
+    kernel.page(PAGE_TAKEN, 1, 1)
+    tables = [RAM_BASE + (1000 + n) * PAGE for n in range(3)]
+    for table, points_to, flags in zip(tables, [*tables[1:], PAGE_TAKEN], [1, 1, 0x17]):
+        kernel.fake.put(table + 8, points_to >> 12 << 10 | flags)
+    kernel.set("proc", 1, 2, "state")
+    kernel.set("proc", 42, 2, "pid")
+    kernel.set("proc", ord("x"), 2, "name", 0)
+    kernel.set("proc", tables[0], 2, "pagetable")
+    (finding,) = lost_findings(kernel.ledger(), "fork", Answer(1, 0, 1, ""))
+    assert "mapped at 0x40201000 in the user page table of process 42 (x)" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("event", "rule", "function", "words"),
+    [
+        ("double_free", "double-free", "grow", "0x80384000 was freed twice"),
+        ("wild_free", "wild-free", "grow", "kfree() was called with 0x80384000"),
+        ("refused", "kalloc-refused", "kalloc", "although 900 of 1000 pages were free"),
+    ],
+)
+def test_events(kernel: FakeKernel, event: str, rule: str, function: str, words: str) -> None:
+    kernel.event(event, 2, PAGE_TAKEN, live=100)
+    (finding,) = event_findings(kernel.ledger(), ())
+    assert (finding.rule, finding.where.function) == (rule, function)
+    assert words in finding.message
+    assert "2 times" in finding.evidence
+
+
+def test_running_out_of_memory_is_no_refusal(kernel: FakeKernel) -> None:
+    kernel.event("refused", 1, 0, live=1000)
+    assert event_findings(kernel.ledger(), ()) == []
+
+
+def test_a_stack_whose_page_is_free(kernel: FakeKernel) -> None:
+    kernel.page(PAGE_TAKEN, 5, 0)
+    top = Hart(1, {"sp": PAGE_TAKEN + PAGE, "satp": 0})
+    (finding,) = event_findings(kernel.ledger(), (top,))
+    assert (finding.rule, finding.where.function) == ("stack-freed", "grow")
+    assert "Hart 1" in finding.message
+    kernel.page(PAGE_TAKEN, 6, 1)
+    assert event_findings(kernel.ledger(), (top,)) == []
+
+
+@pytest.mark.parametrize("member", ["magic", "version", "shim"])
+def test_a_control_block_that_is_not_ready_says_nothing(kernel: FakeKernel, member: str) -> None:
+    kernel.event("double_free", 1, PAGE_TAKEN)
+    kernel.set("faultline_ctl", 0, member)
+    assert event_findings(kernel.ledger(), ()) == []
+
+
+def test_a_kernel_without_the_shim(compile_guest: Compile, fake_ram: FakeRam) -> None:
+    elf = ElfImage(compile_guest("void _start(void) { for (;;) ; }\n", "c"))
+    with pytest.raises(HarnessError, match="not linked with the shim"):
+        Ledger(fake_ram.ram(), elf)
+
+
+USERTESTS = """usertests starting
+test first: OK
+second: expected 3, got 4
+test second: FAILED
+test third: SKIPPED (xv6 does not promise this)
+fourth: lost 2"""
+
+
+def test_results_of_usertests() -> None:
+    results, rest = parse(USERTESTS)
+    assert [(r.name, r.result) for r in results] == [
+        ("first", "OK"), ("second", "FAILED"), ("third", "SKIPPED"),
+    ]  # fmt: skip
+    assert rest == "fourth: lost 2"
+    (finding,) = failures(results, None)
+    assert finding.message == "usertests: second: expected 3, got 4"
+
+
+def test_a_failed_test_is_found_in_its_program(kernel: FakeKernel) -> None:
+    results, _ = parse("test grow: FAILED")
+    (finding,) = failures(results, kernel.elf)
+    assert finding.where.function == "grow" and finding.where.line

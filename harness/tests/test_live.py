@@ -1,0 +1,173 @@
+"""Tiny guests that die in every way there is, on real machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Compile
+
+from faultline.elf import ElfImage
+from faultline.errors import HarnessError
+from faultline.machine import Config, GuestDied, Limits, Machine
+from faultline.postmortem import death_finding
+
+pytestmark = pytest.mark.live
+
+START = """
+.globl _start
+_start:
+  csrr t0, mhartid
+1: bnez t0, 1b
+  li s1, 0x10000000
+"""
+PRINT = """
+print:
+  lbu t0, 0(a0)
+  beqz t0, 1f
+  sb t0, 0(s1)
+  addi a0, a0, 1
+  j print
+1: ret
+"""
+PMP = """
+  li t0, -1
+  csrw pmpaddr0, t0
+  li t0, 0xf
+  csrw pmpcfg0, t0
+  li t0, 0xffff
+  csrw medeleg, t0
+"""
+MRET = """
+  la t0, main
+  csrw mepc, t0
+  li t0, 0x800
+  csrs mstatus, t0
+  mret
+main:
+"""
+
+
+def printing(text: str) -> str:
+    return f"""
+  la a0, 3f
+  jal print
+  j 4f
+3: .asciz "{text}"
+.balign 4
+4:
+"""
+
+
+SPIN = "5: addi t1, t1, 1\n  j 5b\n"
+OFF = "  li t0, 0x100000\n  li t1, {code}\n  sw t1, 0(t0)\n" + SPIN
+PANIC = r"panic: out of cheese\n  hart 0, no process\nbacktrace:\n  0x0000000080000010\n"
+LIMITS = Limits(boot=5.0, silence=5.0, output=100_000)
+
+
+def death(source: str, compile_guest: Compile, tmp_path: Path) -> GuestDied:
+    kernel = compile_guest(source + PRINT, "S")
+    with pytest.raises(GuestDied) as died:
+        with Machine(Config(kernel, limits=LIMITS), tmp_path) as machine:
+            machine.wait_prompt()
+    assert not list(tmp_path.iterdir())
+    return died.value
+
+
+@pytest.mark.parametrize(
+    ("guest", "kind", "rule", "words"),
+    [
+        (SPIN, "silent", "silent-guest", "no output for"),
+        (printing("booting\\n") + SPIN, "hang", "kernel-hang", "no output for"),
+        (printing("booting\\n") + "5: wfi\n  j 5b\n", "hang", "kernel-hang", "every hart sleeps"),
+        (MRET + SPIN, "silent", "silent-guest", "No PMP entry"),
+        (PMP + MRET + "  li t0, 0x40\n  csrw stvec, t0\n  li t0, 0\n  jr t0\n", "silent",
+         "silent-guest", "the trap handler itself traps: instruction access fault at 0x40"),
+        (printing(PANIC) + SPIN, "panic", "kernel-panic", "out of cheese"),
+        (printing("booting\\nhart 1\\n") + "  j _start\n", "reboot-loop", "reboot-loop",
+         "booting"),
+        (printing("booting\\n") + OFF.format(code=0x7777), "reboot-loop", "reboot-loop",
+         "resets the machine"),
+        (printing("hello\\n") + "  j _start\n", "endless-output", "endless-output",
+         "more than 100000 characters"),
+        (printing("bye\\n") + OFF.format(code=0x5555), "exited", "early-exit", "turned"),
+        (printing(PANIC) + OFF.format(code=0x5555), "panic", "kernel-panic", "out of cheese"),
+    ],
+    ids=["silent", "hang", "asleep", "no-pmp", "trap-loop", "panic", "reboot-jump",
+         "reboot-reset", "endless", "power-off", "panic-then-off"],
+)  # fmt: skip
+def test_every_death_has_its_rule(
+    compile_guest: Compile, tmp_path: Path, guest: str, kind: str, rule: str, words: str
+) -> None:
+    died = death(START + guest, compile_guest, tmp_path)
+    assert died.death.kind == kind
+    finding = death_finding(died, ElfImage(died.machine.config.kernel))
+    assert finding.rule == rule
+    assert words in finding.message
+    assert "hart 0: at 0x" in finding.evidence
+
+
+def test_a_failing_power_off_tells_its_code(compile_guest: Compile, tmp_path: Path) -> None:
+    died = death(START + OFF.format(code=7 << 16 | 0x3333), compile_guest, tmp_path)
+    assert (died.death.kind, died.death.status) == ("exited", 7)
+
+
+def test_panic_addresses_become_source_lines(compile_guest: Compile, tmp_path: Path) -> None:
+    died = death(START + printing(PANIC) + SPIN, compile_guest, tmp_path)
+    finding = death_finding(died, ElfImage(died.machine.config.kernel))
+    assert finding.where.file is not None and finding.where.file.endswith(".S")
+    assert finding.where.function == "_start" and finding.where.line
+
+
+ECHO = (
+    START
+    + printing("\\n$ ")
+    + """
+6: lbu t0, 5(s1)
+  andi t0, t0, 1
+  beqz t0, 6b
+  lbu t0, 0(s1)
+  sb t0, 0(s1)
+  la t2, cell
+  sd t0, 0(t2)
+  li t1, 10
+  bne t0, t1, 6b
+  j _start
+.balign 8
+cell: .dword 0
+"""
+)
+
+
+@pytest.mark.parametrize(("harts", "icount"), [(1, True), (3, False)])
+def test_a_shell_s_answer_and_its_ram(
+    compile_guest: Compile, tmp_path: Path, harts: int, icount: bool
+) -> None:
+    kernel = compile_guest(ECHO + PRINT, "S")
+    with Machine(Config(kernel, harts=harts, icount=icount), tmp_path) as machine:
+        machine.wait_prompt()
+        assert machine.shell("echo") == ""
+        registers = machine.stop()
+        address = ElfImage(kernel).address("cell")
+        assert len(registers) == harts and address is not None
+        assert machine.ram.u64(address) == ord("\n")
+        machine.resume()
+        assert machine.shell("again") == ""
+        pid = machine.pid
+    assert not Path(f"/proc/{pid}").exists()
+    assert machine.ram.u64(address) == ord("\n")  # readable after the end
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_qemu_that_does_not_start_is_no_finding(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="QEMU does not start: .*nosuch"):
+        with Machine(Config(tmp_path / "nosuch"), tmp_path):
+            pass
+
+
+def test_a_host_that_is_too_slow_is_no_finding(compile_guest: Compile, tmp_path: Path) -> None:
+    kernel = compile_guest(START + SPIN + PRINT, "S")
+    limits = Limits(boot=1e6, wall=1.0)
+    with pytest.raises(HarnessError, match="too slow"):
+        with Machine(Config(kernel, limits=limits), tmp_path) as machine:
+            machine.wait_prompt()

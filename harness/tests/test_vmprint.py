@@ -1,0 +1,118 @@
+"""The vmprint check's comparison, on a table in synthetic RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import FakeRam
+
+from faultline import sv39
+from faultline.checks.vmprint import compare, expected, parse
+from faultline.finding import Where
+from faultline.ram import PAGE, RAM_BASE, Ram
+
+ROOT = RAM_BASE + 16 * PAGE
+
+
+@pytest.fixture
+def ram(fake_ram: FakeRam) -> Ram:
+    """The first process's table, as in the lab's example."""
+    pages = iter(range(ROOT + PAGE, ROOT + 100 * PAGE, PAGE))
+    low1, low2, high1, high2 = (next(pages) for _ in range(4))
+    for table, index, pa, flags in (
+        (ROOT, 0, low1, 0x1), (low1, 0, low2, 0x1), (low2, 0, next(pages), 0x1F),
+        (low2, 1, next(pages), 0xF), (low2, 2, next(pages), 0x1F), (ROOT, 255, high1, 0x1),
+        (high1, 511, high2, 0x1), (high2, 510, next(pages), 0x7), (high2, 511, RAM_BASE, 0xB),
+    ):  # fmt: skip
+        fake_ram.put(table + 8 * index, pa >> 12 << 10 | flags)
+    return fake_ram.ram()
+
+
+def good(ram: Ram) -> list[str]:
+    return [f"page table 0x{ROOT:016x}"] + [expected(e) for e in sv39.walk(ram, ROOT)]
+
+
+def rules(ram: Ram, lines: list[str]) -> list[str]:
+    listing = parse("xv6 kernel is booting\n\n" + "\n".join(lines) + "\ninit: starting sh\n$ ")
+    assert listing is not None
+    return [finding.rule for finding in compare(listing, ram, ROOT, Where())]
+
+
+def without(number: int) -> Callable[[list[str]], list[str]]:
+    return lambda lines: lines[:number] + lines[number + 1 :]
+
+
+def swapped(a: int, b: int) -> Callable[[list[str]], list[str]]:
+    def swap(lines: list[str]) -> list[str]:
+        lines[a], lines[b] = lines[b], lines[a]
+        return lines
+
+    return swap
+
+
+def replaced(number: int, old: str, new: str) -> Callable[[list[str]], list[str]]:
+    def replace(lines: list[str]) -> list[str]:
+        assert old in lines[number]
+        lines[number] = lines[number].replace(old, new, 1)
+        return lines
+
+    return replace
+
+
+EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda lines: lines, []),
+        (lambda lines: lines[:1] + [" " + line for line in lines[1:]], []),
+        (without(9), ["vmprint-entry-missing"]),
+        (without(5), ["vmprint-entry-missing"]),
+        (lambda lines: lines[:6] + [EXTRA] + lines[6:], ["vmprint-entry-extra"]),
+        (swapped(3, 4), ["vmprint-order"]),
+        (replaced(3, ".. .. ..", ".. .."), ["vmprint-depth"]),
+        (replaced(3, "1f pa", "0f pa"), ["vmprint-flags"]),
+        (replaced(3, "1f pa", "df pa"), []),  # accessed and dirty
+        (replaced(3, "pa 0x000000008", "pa 0x000000009"), ["vmprint-pa"]),
+        (replaced(3, "pa 0x0000000080015000", "pa 0x0000000000080015"), ["vmprint-pa"]),
+        (replaced(0, "00080010000", "00080011000"), ["vmprint-pa"]),
+        (replaced(0, "0x0000000080010000", "0x80010000"), ["vmprint-format"]),
+        (replaced(3, "pte 0x000000002", "pte 0x2"), ["vmprint-format"]),
+        (replaced(3, ": pte", " : pte"), ["vmprint-format", "vmprint-entry-missing"]),
+        (lambda lines: [lines[0], *(l.replace(".. ", "..") for l in lines[1:])], None),
+        (
+            lambda lines: [lines[0], *lines[6:], *lines[1:6]],
+            ["vmprint-order"],
+        ),
+    ],
+)
+def test_each_way_of_being_wrong_has_its_rule(
+    ram: Ram, change: Callable[[list[str]], list[str]], found: list[str] | None
+) -> None:
+    said = rules(ram, change(good(ram)))
+    if found is None:
+        assert said[0] == "vmprint-format"
+    else:
+        assert said == found
+
+
+def test_evidence_shows_both_sides(ram: Ram) -> None:
+    lines = replaced(3, "pa 0x000000008", "pa 0x000000009")(good(ram))
+    listing = parse("\n".join(lines))
+    assert listing is not None
+    (finding,) = compare(listing, ram, ROOT, Where("kernel/vm.c", 7, "vmprint"))
+    assert lines[3] in finding.evidence and good(ram)[3] in finding.evidence
+    assert finding.where.line == 7
+
+
+@pytest.mark.parametrize("console", ["", "init: starting sh\n$ ", "..0: pte 0x1 pa 0x0"])
+def test_no_table_is_no_listing(console: str) -> None:
+    assert parse(console) is None
+
+
+def test_only_the_first_table_counts(ram: Ram) -> None:
+    twice = "\n".join([*good(ram), "something", *good(ram)])
+    listing = parse(twice)
+    assert listing is not None and len(listing.lines) == 9
