@@ -151,15 +151,20 @@ work_path(char *path)
   *path = '\0';
 }
 
-static int
-run(bool aloud)
+static bool
+make_work_directory(void)
 {
   char path[16];
   work_path(path);
-  if (mkdir(path) < 0 || chdir(path) < 0) {
-    printf("@%s failed: cannot make %s\n", nonce, path);
-    return 1;
-  }
+  if (mkdir(path) == 0 && chdir(path) == 0)
+    return true;
+  printf("@%s failed: cannot make %s\n", nonce, path);
+  return false;
+}
+
+static int
+run(bool aloud)
+{
   plan_start(&plan, seed);
   for (;;) {
     if (aloud)
@@ -339,10 +344,13 @@ main(int argc, char **argv)
   if (strcmp(argv[2], "run") != 0 || argc > 5 ||
       (argc == 5 && !parse_number(argv[4], &writers)))
     goto usage;
+  // While nobody else writes: what others write at the same time may delay the commit.
+  if (!make_work_directory())
+    return 1;
   for (int i = 1; i < writers; i++)
     if (fork() == 0) {
       seed += (uint32_t)i;
-      return run(false);
+      return make_work_directory() ? run(false) : 1;
     }
   return run(true);
 

@@ -33,6 +33,9 @@ def _resolve_first(text: str, hook: re.Match[str]) -> str:
     head = text[start : hook.start()]
     if re.fullmatch(r"\s*#\s*if (!?)", head):
         return _resolve_conditional(text, start, positive=not head.endswith("!"))
+    if choice := re.compile(r"\s*\?\s*").match(text, hook.end()):
+        colon = _colon(text, choice.end())
+        return text[: hook.start()] + text[colon + 1 :].lstrip()
     if re.fullmatch(r"\s*if \(", head):
         end = _statement_end(text, _closing(text, text.index("(", start)) + 1)
         return text[:start] + text[end:]
@@ -40,9 +43,6 @@ def _resolve_first(text: str, hook: re.Match[str]) -> str:
         body = hook.end() + 2
         end = _statement_end(text, body)
         return text[:start] + re.sub(r"^  ", "", text[body:end], flags=re.MULTILINE) + text[end:]
-    if choice := re.compile(r"\s*\?\s*").match(text, hook.end()):
-        colon = _colon(text, choice.end())
-        return text[: hook.start()] + text[colon + 1 :].lstrip()
     line = text.count("\n", 0, hook.start()) + 1
     raise HookError(
         f"line {line}: FAULT({hook[1]}) is in none of the forms that faults/hook.h allows:"
@@ -60,17 +60,24 @@ def _resolve_conditional(text: str, start: int, positive: bool) -> str:
     return text[:start] + kept + text[end.end() :]
 
 
+_LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+
+
+def _past(text: str, i: int) -> int:
+    """The index behind what begins at an index: a literal, what is in brackets, a character."""
+    if literal := _LITERAL.match(text, i):
+        return literal.end()
+    return _closing(text, i) + 1 if text[i] in "([{" else i + 1
+
+
 def _closing(text: str, opening: int) -> int:
     """The index of the bracket that closes the one at an index."""
-    depth = 0
-    for i in range(opening, len(text)):
-        if text[i] in "([{":
-            depth += 1
-        elif text[i] in ")]}":
-            depth -= 1
-            if depth == 0:
-                return i
-    raise HookError("a bracket is not closed")
+    i = opening + 1
+    while i < len(text) and text[i] not in ")]}":
+        i = _past(text, i)
+    if i == len(text):
+        raise HookError("a bracket is not closed")
+    return i
 
 
 def _statement_end(text: str, start: int) -> int:
@@ -80,9 +87,8 @@ def _statement_end(text: str, start: int) -> int:
         i += 1
     if text[i] == "{":
         i = _closing(text, i)
-    else:
-        while text[i] != ";":
-            i = _closing(text, i) + 1 if text[i] in "([{" else i + 1
+    while text[i] not in ";}":
+        i = _past(text, i)
     return text.index("\n", i) + 1
 
 
@@ -92,5 +98,5 @@ def _colon(text: str, start: int) -> int:
     while text[i] != ":":
         if text[i] in ";?":
             raise HookError("a conditional expression about a hook has no plain first choice")
-        i = _closing(text, i) + 1 if text[i] in "([{" else i + 1
+        i = _past(text, i)
     return i

@@ -25,7 +25,7 @@ from faultline import fsck, fsimage
 from faultline.build import build_clean
 from faultline.errors import HarnessError
 from faultline.jobs import Finished, run_jobs
-from faultline.machine import Config, GuestDied, Limits, Machine
+from faultline.machine import PROMPT, Config, GuestDied, Limits, Machine
 from faultline.scratch import Scratch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ UNSAID = (64 + 16) // 20 + 1
 
 AIM_SECONDS = 5.0  # wall seconds to wait for a commit, else the cut is one more at random
 
+NO_PROGRAM = r"(?P<program>init: cannot run sh|exec crashwork failed)\r?\n"
 LIMITS = Limits(boot=30, silence=30)  # a damaged disk may leave the guest waiting for ever
 NEVER = r"(?!)"  # matches nothing
 
@@ -127,14 +128,21 @@ def work_and_cut(moment: Moment, config: Config, scratch: Path) -> int:
 
 def boot_and_verify(moment: Moment, said: int, config: Config, scratch: Path) -> int:
     """Boot from the disk, have its contents verified, power off; return the step found."""
-    # With several writers a call can return before its transaction is committed.
+    # With several writers a call can return before its transaction, which it shares with
+    # the others' calls, is committed.
     least = said if moment.writers == 1 else 0
     with Machine(config, scratch) as machine:
-        machine.wait_prompt()
+        # Without a shell on the disk, init says so again and again.
+        if machine.expect(rf"{PROMPT}|{NO_PROGRAM}", "the shell's prompt")["program"]:
+            raise RuntimeError("the kernel boots, but finds no shell to run")
         machine.send(
             f"crashwork {moment.nonce} verify {moment.seed} {least} {said + UNSAID}"
         )
-        answer = machine.expect(rf"@{moment.nonce} (.*?)\r?\n", "what crashwork finds").group(1)
+        line = rf"@{moment.nonce} (.*?)\r?\n|{NO_PROGRAM}"
+        found = machine.expect(line, "what crashwork finds")
+        if found["program"]:
+            raise RuntimeError("the kernel boots, but finds no crashwork to run")
+        answer = found[1]
         machine.wait_prompt()
         machine.send("poweroff")
         try:

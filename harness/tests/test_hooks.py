@@ -36,6 +36,14 @@ CASES = {
         "  int a = FAULT(x) ? 1\n                   : 2;\n",
         "  int a = 2;\n",
     ),
+    "choice of strings": (
+        '  printf(FAULT(x) ? "a: (\\"" : "b: %d;", i);\n',
+        '  printf("b: %d;", i);\n',
+    ),
+    "choice as a condition": (
+        "  if (FAULT(x) ? false : a != 0)\n    b();\n",
+        "  if (a != 0)\n    b();\n",
+    ),
     "two on a line": ("  f(FAULT(x) ? 1 : 2, FAULT(y) ? 3 : 4);\n", "  f(2, 4);\n"),
     "assembly, extra": ("a\n#if FAULT(x)\nb\n#endif\nc\n", "a\nc\n"),
     "assembly, left out": ("a\n#if !FAULT(x)\nb\n#endif\nc\n", "a\nb\nc\n"),
