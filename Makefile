@@ -15,6 +15,7 @@ CROSS ?= $(firstword $(foreach p,riscv64-unknown-elf- riscv64-linux-gnu-,$(if $(
 .PHONY: help
 help:
 	@echo 'make matrix      build the kernel and every faulty variant, boot and check each'
+	@echo '                 (ACCEPT=1: the verdicts become the expected ones, reports/expected.json)'
 	@echo 'make test        run all tests'
 	@echo 'make qemu        boot the kernel, with its shell on this terminal (CPUS=3 KPT=share)'
 	@echo 'make qemu-gdb    the same, waiting for gdb on port 26000'
@@ -90,7 +91,7 @@ bench:
 .PHONY: matrix doctor clean
 matrix:
 	@ci/setup matrix
-	@./faultline matrix
+	@./faultline matrix $(if $(ACCEPT),--accept)
 doctor:
 	@./faultline doctor
 clean:

@@ -30,6 +30,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// True on the n-th call, n from 1, and never again (inject.c).
+// Whether an injection is due (inject.c): on the n-th call, n from 1, and never again;
+// on every n-th call; on some, about one in n, always the same ones.
 bool fault_nth(uint64_t n);
+bool fault_every(uint64_t n);
+bool fault_random(uint64_t n);
+
+// Map the kernel stacks of all processes into a kernel table, each over an unmapped
+// page below KSTACK (inject.c).
+void fault_map_stacks(uint64_t *table);
 #endif

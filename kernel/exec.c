@@ -7,6 +7,7 @@
 #include "memlayout.h"
 #include "proc.h"
 #include "stat.h"
+#include "../faults/hook.h"
 
 // A new image in the making.
 struct image {
@@ -68,6 +69,8 @@ load_program(struct image *im, struct inode *ip)
       continue;
     uint64_t perm =
         (ph.flags & ELF_FLAG_X ? PTE_X : 0) | (ph.flags & ELF_FLAG_W ? PTE_W : 0);
+    if (FAULT(user_text_writable))
+      perm |= PTE_W;
     if (!elf_segment_ok(&ph, im->sz))
       return -1;
     uint64_t sz = uvmalloc(im->pagetable, im->sz, ph.vaddr + ph.memsz, perm);
@@ -85,8 +88,10 @@ load_program(struct image *im, struct inode *ip)
 static int
 push_arguments(struct image *im, char **argv)
 {
-  uint64_t guard = PGROUNDUP(im->sz);
-  uint64_t top = uvmalloc(im->pagetable, im->sz, guard + 2 * PGSIZE, PTE_W);
+  uint64_t guard = PGROUNDUP(im->sz), perm = PTE_W;
+  if (FAULT(user_stack_executable))
+    perm |= PTE_X;
+  uint64_t top = uvmalloc(im->pagetable, im->sz, guard + 2 * PGSIZE, perm);
   if (!top)
     return -1;
   im->sz = top;
@@ -129,6 +134,8 @@ build_image(struct image *im, const char *path, char **argv)
     iunlockput(ip);
   }
   end_op();
+  if (FAULT(mirror_before_commit) && !loaded)
+    mirror_map(myproc()->kpagetable, im->pagetable, 0, im->sz);
   return loaded ? -1 : push_arguments(im, argv);
 }
 
@@ -140,14 +147,19 @@ commit(struct image *im, pagetable_t mirror, const char *path)
   pagetable_t oldtable = p->pagetable;
   uint64_t oldsz = p->sz;
 
-  mirror_swap(p->kpagetable, mirror);
+  if (!FAULT(no_mirror_in_exec))
+    mirror_swap(p->kpagetable, mirror);
   p->pagetable = im->pagetable;
   p->sz = im->sz;
-  sfence_vma(); // the kernel table is loaded; the user table will be, by the trampoline
+  if (!FAULT(sfence_skipped_in_exec))
+    sfence_vma(); // the kernel table is loaded; the user table will be, by the
+                  // trampoline
   fence_i();
 
-  proc_freepagetable(oldtable, oldsz);
-  mirror_free(mirror);
+  if (!FAULT(exec_old_image_leaked))
+    proc_freepagetable(oldtable, oldsz);
+  if (!FAULT(exec_old_mirror_leaked))
+    mirror_free(mirror);
 
   p->trapframe->epc = im->entry;
   p->trapframe->sp = im->sp;
@@ -169,7 +181,7 @@ exec(const char *path, char **argv)
   int argc = build_image(&im, path, argv);
   pagetable_t mirror = argc < 0 ? 0 : mirror_build(im.pagetable, im.sz);
   if (!mirror) {
-    if (im.pagetable)
+    if (FAULT(exec_fail_leaks_image) ? false : im.pagetable != 0)
       proc_freepagetable(im.pagetable, im.sz);
     return -1;
   }
@@ -179,7 +191,8 @@ exec(const char *path, char **argv)
   static bool printed;
   if (myproc()->pid == 1 && !printed) {
     printed = true;
-    vmprint(myproc()->pagetable);
+    if (!FAULT(vmprint_not_called))
+      vmprint(myproc()->pagetable);
   }
   return argc;
 }
@@ -211,7 +224,7 @@ sys_exec(void)
   int result = -1;
   if (argstr(0, path, MAXPATH) >= 0 && fetch_arguments(argv, uargv) == 0)
     result = exec(path, argv);
-  for (int i = 0; i < MAXARG && argv[i]; i++)
+  for (int i = FAULT(exec_argument_leaked) ? 1 : 0; i < MAXARG && argv[i]; i++)
     kfree(argv[i]);
   return result;
 }

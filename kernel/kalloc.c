@@ -59,6 +59,8 @@ kinit(void)
   initlock(&kmem.lock, "kmem");
   kmem.free = 0;
   faultline_ctl.pages = (struct pagestat){0};
+  if (FAULT(total_miscounted))
+    faultline_ctl.pages.total++;
   for (uint64_t pa = PHYSTOP - PGSIZE; pa >= PGROUNDUP(end); pa -= PGSIZE) {
     struct run *r = (struct run *)pa;
     r->next = kmem.free;
@@ -74,6 +76,10 @@ void *
 kalloc(void)
 {
   if (FAULT(kalloc_nth) && fault_nth(FAULT_N))
+    return 0;
+  if (FAULT(kalloc_every_kth) && fault_every(FAULT_N))
+    return 0;
+  if (FAULT(kalloc_random) && fault_random(FAULT_N))
     return 0;
   acquire(&kmem.lock);
   struct run *r = kmem.free;
@@ -97,7 +103,7 @@ kfree(void *pa)
   if (kmem.class[page] == PAGE_FREE)
     panic("kfree: page %p is already free", pa);
   memset(pa, POISON, PGSIZE);
-  reclass(page, PAGE_FREE);
+  reclass(page, FAULT(freed_page_miscounted) ? PAGE_OTHER : PAGE_FREE);
   struct run *r = pa;
   r->next = kmem.free;
   kmem.free = r;

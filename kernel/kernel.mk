@@ -26,6 +26,14 @@ $(error FAULT=$(FAULT): no source in kernel/ has a hook FAULT($(FAULT_NAME)))
 endif
 FAULT_CFLAGS := -DFAULT_$(FAULT_NAME)=1 $(FAULT_DEFINES)
 INJECT       := $(BASE)/faults/inject.o
+
+# What was compiled with other options is compiled again.
+FAULT_FLAGS := $(O)/flags
+.PHONY: always
+$(FAULT_FLAGS): always
+	@mkdir -p $(@D)
+	@echo '$(FAULT_CFLAGS)' | cmp -s - $@ || echo '$(FAULT_CFLAGS)' > $@
+$(HOOKED:%=$(O)/kernel/%): $(FAULT_FLAGS)
 else
 HOOKED := $(KERNEL_OBJECTS)
 endif

@@ -16,9 +16,16 @@ _Static_assert(USERTOP % (PTENTRIES * PGSIZE) == 0 && PX(2, USERTOP) == 0,
 static pte_t
 mirror_entry(pte_t pte)
 {
-  if ((pte & (PTE_V | PTE_U)) != (PTE_V | PTE_U))
+  pte_t needed = FAULT(guard_mirrored) ? PTE_V : PTE_V | PTE_U;
+  if ((pte & needed) != needed)
     return 0;
   pte_t entry = PA2PTE(PTE2PA(pte)) | (pte & (PTE_V | PTE_R | PTE_W));
+  if (FAULT(mirror_executable))
+    entry |= pte & PTE_X;
+  if (FAULT(mirror_read_only))
+    entry &= ~PTE_W;
+  if (FAULT(mirror_always_writable))
+    entry |= PTE_W;
   return FAULT(mirror_keeps_U) ? entry | PTE_U : entry;
 }
 
@@ -27,9 +34,13 @@ mirror_entry(pte_t pte)
 int
 mirror_map(pagetable_t ktable, pagetable_t utable, uint64_t from, uint64_t to)
 {
+  if (FAULT(mirror_one_short))
+    to -= PGSIZE;
   for (uint64_t va = PGROUNDUP(from); va < to; va += PGSIZE) {
-    pte_t *pte = walk(utable, va, false);
+    pte_t *pte = walk(utable, FAULT(mirror_pages_swapped) ? va ^ PGSIZE : va, false);
     pte_t *entry = walk(ktable, va, true);
+    if (FAULT(mirror_oom_panic) && !entry)
+      panic("mirror_map: out of memory");
     if (!entry) {
       mirror_unmap(ktable, from, va);
       return -1;
@@ -81,6 +92,8 @@ mirror_swap(pagetable_t ktable, pagetable_t mirror)
   pagetable_t low = lowest(ktable);
   for (uint64_t i = 0; i < MIRROR_ENTRIES; i++) {
     pte_t old = low[i];
+    if (FAULT(mirror_stale_after_exec) && !mirror[i])
+      continue;
     low[i] = mirror[i];
     mirror[i] = old;
   }

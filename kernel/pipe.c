@@ -7,6 +7,7 @@
 #include "defs.h"
 #include "file.h"
 #include "proc.h"
+#include "../faults/hook.h"
 
 #define PIPESIZE 512
 
@@ -26,7 +27,7 @@ _Static_assert(sizeof(struct pipe) <= PGSIZE, "a pipe must fit into a page");
 int
 pipealloc(struct file **rf, struct file **wf)
 {
-  struct pipe *pi = kalloc_for(PAGE_PIPE);
+  struct pipe *pi = FAULT(kalloc_fails_in_pipealloc) ? 0 : kalloc_for(PAGE_PIPE);
   struct file *r = pi ? filealloc() : 0;
   struct file *w = r ? filealloc() : 0;
   if (!w) {
@@ -62,6 +63,10 @@ pipeclose(struct pipe *pi, bool writable)
   }
   bool unused = !pi->readable && !pi->writable;
   release(&pi->lock);
+  if (FAULT(pipe_freed_early))
+    unused = true;
+  if (FAULT(pipe_not_freed))
+    unused = false;
   if (unused)
     kfree(pi);
 }

@@ -59,8 +59,19 @@ proc_kpagetable(void)
   pagetable_t table = kvmcreate();
   if (!table)
     return 0;
-  void *stack = kalloc_for(PAGE_KSTACK);
-  if (!stack || mappages(table, KSTACK, PGSIZE, (uint64_t)stack, PTE_R | PTE_W)) {
+  void *stack = kalloc_for(FAULT(kstack_miscounted) ? PAGE_OTHER : PAGE_KSTACK);
+  uint64_t perm = PTE_R | PTE_W;
+  if (FAULT(kstack_user))
+    perm |= PTE_U;
+  if (FAULT(kstack_executable))
+    perm |= PTE_X;
+  if (FAULT(kstack_remap) && stack)
+    mappages(kernel_pagetable, KSTACK, PGSIZE, (uint64_t)stack, perm);
+  if (FAULT(kstack_guard_mapped) && stack)
+    mappages(table, KSTACK - PGSIZE, PGSIZE, (uint64_t)stack, perm);
+  if (FAULT(all_stacks_mapped))
+    fault_map_stacks(table);
+  if (!stack || mappages(table, KSTACK, PGSIZE, (uint64_t)stack, perm)) {
     if (stack)
       kfree(stack);
     kvmfree(table);
@@ -76,8 +87,12 @@ proc_freekpagetable(struct proc *p)
 {
   pagetable_t holder =
       FAULT(kstack_via_wrong_table) ? myproc()->kpagetable : p->kpagetable;
+  if (FAULT(free_table_before_stack))
+    kvmfree(p->kpagetable);
   pte_t *stack = walk(holder, KSTACK, false);
   if (!FAULT(kstack_not_freed))
+    kfree((void *)PTE2PA(*stack));
+  if (FAULT(kstack_freed_twice))
     kfree((void *)PTE2PA(*stack));
   kvmfree(FAULT(kpt_free_user_table) ? p->pagetable : p->kpagetable);
 }
@@ -103,6 +118,10 @@ allocproc(void)
   p->pid = __atomic_fetch_add(&nextpid, 1, __ATOMIC_RELAXED);
   if (!(p->trapframe = kalloc_for(PAGE_TRAPFRAME)) ||
       !(p->pagetable = proc_pagetable(p)) || !(p->kpagetable = proc_kpagetable())) {
+    if (FAULT(oom_panic_in_allocproc))
+      panic("allocproc: out of memory");
+    if (FAULT(oom_free_half_made) && p->pagetable)
+      uvmunmap(p->pagetable, KSTACK, 1, true);
     freeproc(p);
     release(&p->lock);
     return 0;
@@ -119,9 +138,9 @@ freeproc(struct proc *p)
 {
   if (p->pagetable)
     proc_freepagetable(p->pagetable, p->sz);
-  if (p->kpagetable)
+  if (FAULT(kpt_not_freed) ? false : p->kpagetable != 0)
     proc_freekpagetable(p);
-  if (p->trapframe)
+  if (FAULT(trapframe_not_freed) ? false : p->trapframe != 0)
     kfree(p->trapframe);
 
   p->pagetable = p->kpagetable = 0;
@@ -143,7 +162,8 @@ userinit(void)
   struct proc *p = allocproc();
   if (!p || !(p->sz = uvmalloc(p->pagetable, 0, PGSIZE, PTE_W | PTE_X)) ||
       uvmwrite(p->pagetable, 0, initcode, initcode_size) ||
-      mirror_map(p->kpagetable, p->pagetable, 0, p->sz))
+      mirror_map(p->kpagetable, p->pagetable, 0,
+                 FAULT(no_mirror_in_userinit) ? 0 : p->sz))
     panic("userinit: out of memory at boot");
   p->trapframe->sp = PGSIZE;
   safestrcpy(p->name, "initcode", sizeof(p->name));
@@ -180,16 +200,19 @@ growproc(int64_t n)
     // uvmdealloc() fences after both tables have lost the pages and before it frees
     // them.
     if (!FAULT(mirror_not_shrunk))
-      mirror_unmap(p->kpagetable, new, old);
+      mirror_unmap(p->kpagetable, FAULT(mirror_shrunk_one_short) ? new + PGSIZE : new,
+                   old);
     uvmdealloc(p->pagetable, old, new);
   } else if (n > 0) {
     if (!uvmalloc(p->pagetable, old, new, PTE_W))
       return -1;
-    if (mirror_map(p->kpagetable, p->pagetable, old, new)) {
+    if (mirror_map(p->kpagetable, p->pagetable, old,
+                   FAULT(no_mirror_in_sbrk) ? old : new)) {
       uvmdealloc(p->pagetable, new, old);
       return -1;
     }
-    sfence_vma(); // the hart may have cached that nothing was there (4.2.1)
+    if (!FAULT(sfence_skipped_in_sbrk))
+      sfence_vma(); // the hart may have cached that nothing was there (4.2.1)
   }
   p->sz = new;
   return 0;
@@ -205,7 +228,8 @@ copy_memory(struct proc *parent, struct proc *child)
   child->sz = parent->sz;
   if (FAULT(no_mirror_in_fork))
     return 0;
-  return mirror_map(child->kpagetable, child->pagetable, 0, child->sz);
+  pagetable_t source = FAULT(mirror_of_parent) ? parent->pagetable : child->pagetable;
+  return mirror_map(child->kpagetable, source, 0, child->sz);
 }
 
 // Make a copy of the running process. Returns the child's pid to the parent and,
@@ -218,7 +242,8 @@ fork(void)
   if (!child)
     return -1;
   if (copy_memory(p, child)) {
-    freeproc(child);
+    if (!FAULT(fork_fail_leaks))
+      freeproc(child);
     release(&child->lock);
     return -1;
   }

@@ -37,7 +37,8 @@ run(struct cpu *c, struct proc *p)
 
   // Its stack is only in its own table, and another hart may have changed that table
   // and stored instructions for it.
-  kvmswitch(p->kpagetable);
+  if (!FAULT(satp_after_swtch))
+    kvmswitch(FAULT(satp_wrong_process) ? proc[0].kpagetable : p->kpagetable);
   if (!FAULT(sfence_skipped_in_scheduler))
     sfence_vma();
   fence_i();
@@ -47,7 +48,8 @@ run(struct cpu *c, struct proc *p)
   // Leave its table, and forget it, before p->lock lets anyone free it.
   if (!FAULT(satp_not_restored))
     kvmswitch(kernel_pagetable);
-  sfence_vma();
+  if (!FAULT(sfence_skipped_after_swtch))
+    sfence_vma();
   c->proc = 0;
 }
 

@@ -1,6 +1,8 @@
 // Between user and kernel, and between their page tables. This page lies at TRAMPOLINE in
 // both, so that execution goes on when satp changes under it.
 
+#include "../faults/hook.h"
+
 #define TRAPFRAME 0x3fffffe000 // memlayout.h; trap.c checks
 
         .section trampsec, "ax"
@@ -27,7 +29,9 @@ uservec:
 
         sfence.vma                      // stores through the old table come first
         csrw    satp, t0
+#if !FAULT(sfence_skipped_in_uservec)
         sfence.vma                      // nothing cached from it is used from now on
+#endif
         jr      t1
 
 // void userret(uint64_t satp): go to user space, into the table that satp names. Called
@@ -36,7 +40,9 @@ uservec:
 userret:
         sfence.vma
         csrw    satp, a0
+#if !FAULT(sfence_skipped_in_userret)
         sfence.vma
+#endif
 
         li      a0, TRAPFRAME
         .irp    n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, \

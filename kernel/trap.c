@@ -4,6 +4,7 @@
 #include "ktrap.h"
 #include "memlayout.h"
 #include "proc.h"
+#include "../faults/hook.h"
 
 // Labels in the trampoline page, at the addresses where the kernel's text has it.
 extern char trampoline[], uservec[], userret[];
@@ -142,7 +143,8 @@ usertrapret(void)
   intr_off();
   CSR_WRITE(stvec, in_trampoline(uservec));
 
-  p->trapframe->kernel_satp = MAKE_SATP(p->kpagetable);
+  p->trapframe->kernel_satp =
+      MAKE_SATP(FAULT(kernel_satp_global) ? kernel_pagetable : p->kpagetable);
   p->trapframe->kernel_sp = KSTACK + PGSIZE;
   p->trapframe->kernel_trap = (uint64_t)usertrap;
   p->trapframe->kernel_hartid = cpuid();
@@ -151,7 +153,7 @@ usertrapret(void)
   CSR_WRITE(sepc, p->trapframe->epc);
 
   void (*go)(uint64_t satp) = (void *)in_trampoline(userret);
-  go(MAKE_SATP(p->pagetable));
+  go(MAKE_SATP(FAULT(user_satp_kernel) ? p->kpagetable : p->pagetable));
   __builtin_unreachable();
 }
 

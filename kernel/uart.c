@@ -9,6 +9,7 @@ enum uart_register {
   THR = 0, // write: byte to send
   DLL = 0, // divisor, low byte, while LCR_DLAB
   IER = 1, // interrupts enabled
+  IIR = 2, // read: what interrupts, which acknowledges that the transmitter is empty
   DLM = 1, // divisor, high byte, while LCR_DLAB
   FCR = 2, // write: FIFO control
   LCR = 3, // line control
@@ -95,6 +96,7 @@ uartputc_sync(int c)
 void
 uartintr(void)
 {
+  (void)*reg(IIR);
   while (*reg(LSR) & LSR_RECEIVED)
     consoleintr(*reg(RHR));
   acquire(&tx.lock);

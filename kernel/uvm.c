@@ -2,6 +2,7 @@
 
 #include "defs.h"
 #include "memlayout.h"
+#include "../faults/hook.h"
 
 // An empty user page table, or 0.
 pagetable_t
@@ -19,7 +20,7 @@ uvmcreate(void)
 uint64_t
 uvmalloc(pagetable_t table, uint64_t oldsz, uint64_t newsz, uint64_t perm)
 {
-  if (newsz > USERTOP)
+  if (FAULT(no_plic_limit) ? false : newsz > USERTOP)
     return 0;
   for (uint64_t va = PGROUNDUP(oldsz); va < newsz; va += PGSIZE) {
     void *page = kalloc_for(PAGE_USER);
@@ -28,7 +29,8 @@ uvmalloc(pagetable_t table, uint64_t oldsz, uint64_t newsz, uint64_t perm)
     if (!page || mappages(table, va, PGSIZE, (uint64_t)page, perm | PTE_R | PTE_U)) {
       if (page)
         kfree(page);
-      uvmdealloc(table, va, oldsz);
+      if (!FAULT(uvmalloc_fail_leaks))
+        uvmdealloc(table, va, oldsz);
       return 0;
     }
   }
@@ -43,6 +45,10 @@ uvmdealloc(pagetable_t table, uint64_t oldsz, uint64_t newsz)
   if (newsz >= oldsz)
     return oldsz;
   uint64_t first = PGROUNDUP(newsz), top = PGROUNDUP(oldsz);
+  if (FAULT(dealloc_one_short) && top > first)
+    top -= PGSIZE;
+  if (FAULT(dealloc_one_too_many) && first > 0)
+    first -= PGSIZE;
   uvmunmap(table, first, (top - first) / PGSIZE, true);
   return newsz;
 }
@@ -60,10 +66,13 @@ uvmunmap(pagetable_t table, uint64_t va, uint64_t npages, bool free)
       panic("uvmunmap: 0x%lx is not mapped", a);
     *pte &= ~PTE_V;
   }
-  sfence_vma();
+  if (!FAULT(sfence_skipped_in_uvmunmap))
+    sfence_vma();
   for (uint64_t a = va; a < top; a += PGSIZE) {
     pte_t *pte = walk(table, a, false);
     if (free)
+      kfree((void *)PTE2PA(*pte));
+    if (FAULT(user_page_freed_twice) && free && a == va)
       kfree((void *)PTE2PA(*pte));
     *pte = 0;
   }
@@ -78,14 +87,15 @@ uvmcopy(pagetable_t from, pagetable_t to, uint64_t sz)
     pte_t *pte = walk(from, va, false);
     if (!pte || !(*pte & PTE_V))
       panic("uvmcopy: 0x%lx is not mapped", va);
-    void *page = kalloc_for(PAGE_USER);
+    void *page = kalloc_for(FAULT(user_page_miscounted) ? PAGE_TABLE : PAGE_USER);
     if (page)
       memmove(page, (void *)PTE2PA(*pte), PGSIZE);
     if (!page || mappages(to, va, PGSIZE, (uint64_t)page,
                           *pte & (PTE_R | PTE_W | PTE_X | PTE_U))) {
       if (page)
         kfree(page);
-      uvmunmap(to, 0, va / PGSIZE, true);
+      if (!FAULT(uvmcopy_fail_leaks))
+        uvmunmap(to, 0, va / PGSIZE, true);
       return -1;
     }
   }
@@ -110,15 +120,18 @@ free_empty(pagetable_t table)
 void
 uvmfree(pagetable_t table, uint64_t sz)
 {
-  uvmunmap(table, 0, PGROUNDUP(sz) / PGSIZE, true);
-  free_empty(table);
+  uvmunmap(table, 0, PGROUNDUP(sz) / PGSIZE,
+           FAULT(user_memory_not_freed) ? false : true);
+  if (!FAULT(user_table_not_freed))
+    free_empty(table);
 }
 
 // Take a page away from the user, leaving it mapped: the guard page below the stack.
 void
 uvmclear(pagetable_t table, uint64_t va)
 {
-  *walk(table, va, false) &= ~PTE_U;
+  if (!FAULT(guard_not_cleared))
+    *walk(table, va, false) &= ~PTE_U;
 }
 
 // The physical address of the page at va if the user may read it, else 0.

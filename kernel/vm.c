@@ -17,7 +17,7 @@ static pagetable_t
 table_alloc(void)
 {
   pagetable_t table = kalloc_for(PAGE_TABLE);
-  if (table)
+  if (FAULT(kalloc_unchecked) ? true : table != 0)
     memset(table, 0, PGSIZE);
   return table;
 }
@@ -85,14 +85,24 @@ unmappages(pagetable_t table, uint64_t va, uint64_t npages)
 static int
 map_kernel(pagetable_t table)
 {
+  uint64_t text_perm = PTE_R | PTE_X, data_perm = PTE_R | PTE_W, top = PHYSTOP;
+  if (FAULT(text_writable))
+    text_perm |= PTE_W;
+  if (FAULT(data_executable))
+    data_perm |= PTE_X;
+  if (FAULT(ram_mapped_short))
+    top -= PGSIZE;
+  if (FAULT(ram_mapped_long))
+    top += PGSIZE;
+
   const struct {
     uint64_t va, pa, size, perm;
   } regions[] = {
       {UART0, UART0, PGSIZE, PTE_R | PTE_W},
       {VIRTIO0, VIRTIO0, PGSIZE, PTE_R | PTE_W},
       {PLIC, PLIC, PLIC_SIZE, PTE_R | PTE_W},
-      {KERNBASE, KERNBASE, (uint64_t)etext - KERNBASE, PTE_R | PTE_X},
-      {(uint64_t)etext, (uint64_t)etext, PHYSTOP - (uint64_t)etext, PTE_R | PTE_W},
+      {KERNBASE, KERNBASE, (uint64_t)etext - KERNBASE, text_perm},
+      {(uint64_t)etext, (uint64_t)etext, top - (uint64_t)etext, data_perm},
       {TRAMPOLINE, (uint64_t)trampoline, PGSIZE, PTE_R | PTE_X},
   };
   for (size_t i = 0; i < NELEM(regions); i++)
@@ -124,14 +134,16 @@ kvminithart(void)
 {
   sfence_vma(); // the stores that made the table come before its first use
   kvmswitch(kernel_pagetable);
-  sfence_vma();
+  if (!FAULT(sfence_skipped_in_kvminithart))
+    sfence_vma();
 }
 
 // The physical address behind a kernel address of the running process, for devices.
 uint64_t
 kvmpa(uint64_t va)
 {
-  pte_t *pte = walk(myproc()->kpagetable, va, false);
+  pagetable_t table = FAULT(kvmpa_global) ? kernel_pagetable : myproc()->kpagetable;
+  pte_t *pte = walk(table, va, false);
   if (!pte || !(*pte & PTE_V))
     panic("kvmpa: 0x%lx is not mapped", va);
   return PTE2PA(*pte) + va % PGSIZE;
@@ -153,6 +165,8 @@ kvmcreate(void)
     return 0;
   }
 #else
+  if (FAULT(full_copy) && map_kernel(table) == 0)
+    return table;
   pagetable_t low = table_alloc();
   if (!low) {
     kfree(table);
@@ -162,6 +176,8 @@ kvmcreate(void)
   memmove(low, (pagetable_t)PTE2PA(kernel_pagetable[0]), PGSIZE);
   table[0] = PA2PTE(low) | PTE_V;
 #endif
+  if (FAULT(clint_in_way))
+    mappages(table, CLINT, 0x10000, CLINT, PTE_R | PTE_W);
   return table;
 }
 
@@ -173,6 +189,8 @@ free_tables(pagetable_t table, pagetable_t common)
 {
   for (int i = 0; i < PTENTRIES; i++) {
     pte_t pte = table[i], theirs = common ? common[i] : 0;
+    if (FAULT(leaf_free) && PTE_LEAF(pte) && pte != theirs)
+      kfree((void *)PTE2PA(pte));
     if (!(pte & PTE_V) || PTE_LEAF(pte) || pte == theirs)
       continue;
     free_tables((pagetable_t)PTE2PA(pte), (pagetable_t)PTE2PA(theirs));

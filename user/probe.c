@@ -13,6 +13,7 @@
 //                                   @NONCE pose NAME and wait for a line of input;
 //                                   at the end, or at once, pose fail=WHAT if a call
 //                                   did not do what it should
+//   probe NONCE pingpong            two processes wake each other, for ever
 //   probe NONCE stay                wait until standard input ends
 #include <stdbool.h>
 #include <stddef.h>
@@ -560,6 +561,11 @@ pose_exec_failed(void)
   must(exec(TEXT_FILE, argv) == -1, "exec-text");
   pose("exec-failed");
   must(!remove_text_file(), "unlink");
+  for (int i = 1; i < 20; i++)
+    argv[i] = longest + PAGE - 300; // each fits a page, all of them no stack
+  argv[20] = 0;
+  must(exec(program, argv) == -1, "exec-large-arguments");
+  pose("exec-failed-late");
 }
 
 // The child ends and leaves a child of its own to init.
@@ -612,6 +618,23 @@ poses(void)
   return pose_failed ? 1 : 0;
 }
 
+// Two processes and a byte that goes to and fro: harts that do little but switch.
+static int
+pingpong(void)
+{
+  int to[2], fro[2];
+  if (call2(SYS_pipe, (uint64_t)to, 0) < 0 || call2(SYS_pipe, (uint64_t)fro, 0) < 0)
+    return 1;
+  int pid = fork();
+  int in = pid == 0 ? to[0] : fro[0], out = pid == 0 ? fro[1] : to[1];
+  char c = 'p';
+  if (pid > 0)
+    write(out, &c, 1);
+  while (pid >= 0 && read_byte(in, &c) && write(out, &c, 1) == 1)
+    ;
+  return 1;
+}
+
 // 0 if it is not a number of rounds.
 static int
 parse_rounds(const char *s)
@@ -628,7 +651,7 @@ parse_rounds(const char *s)
 static int
 usage(void)
 {
-  say("usage: probe NONCE hello | list | pose | leak ACTION ROUNDS");
+  say("usage: probe NONCE hello | list | pose | pingpong | leak ACTION ROUNDS");
   say_end();
   return 2;
 }
@@ -640,6 +663,8 @@ run(int argc, char **argv)
     return argc;
   if (argc == 3 && same(argv[2], "pose"))
     return poses();
+  if (argc == 3 && same(argv[2], "pingpong"))
+    return pingpong();
   if (argc == 3 && same(argv[2], "stay")) {
     obey(0);
     return 3;

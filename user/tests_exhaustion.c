@@ -3,6 +3,7 @@
 #include "user/tests.h"
 #include "kernel/fcntl.h"
 #include "kernel/fs.h"
+#include "kernel/memlayout.h"
 #include "kernel/param.h"
 #include "kernel/riscv.h"
 
@@ -142,6 +143,79 @@ memory_forks(void)
   expect("status of a child afterwards", wait_for(pid), 0);
 }
 
+static long
+free_pages(void)
+{
+  struct pagestat pages;
+  expect("pagestat", pagestat(&pages), 0);
+  return (long)pages.held[PAGE_FREE];
+}
+
+// Take memory until just so many pages are free.
+static void
+leave_free(long pages)
+{
+  take_all_memory();
+  while (free_pages() != pages)
+    expect_true("sbrk by a page to succeed",
+                sbrk(free_pages() < pages ? -PGSIZE : PGSIZE) != SBRK_FAILED);
+}
+
+// sbrk of the first page behind a page-table page's range takes pages for itself and
+// for tables. With fewer than that it fails and takes none, wherever it was when there
+// was none left.
+static void
+sbrk_nearly_none_left(void)
+{
+  int go[2], ready[2];
+  char c;
+  uint64_t span = PTENTRIES * PGSIZE;
+  grow((int)(span - (uint64_t)heap_end() % span));
+  for (long spare = 0; spare <= 3; spare++) {
+    expect("pipe", pipe(go), 0);
+    expect("pipe", pipe(ready), 0);
+    int hog = fork_or_fail();
+    if (hog == 0) {
+      close(go[1]);
+      leave_free(spare);
+      write(ready[1], "r", 1);
+      read(go[0], &c, 1);
+      exit(0);
+    }
+    expect("read of a pipe", read(ready[0], &c, 1), 1);
+    char *p = sbrk(PGSIZE);
+    long left = free_pages();
+    expect_true("sbrk to succeed with three pages free, and not with none or one",
+                (p != SBRK_FAILED) == (spare == 3) || spare == 2);
+    if (p == SBRK_FAILED)
+      expect_true("a failed sbrk to keep a table page at most", left >= spare - 1);
+    for (int i = 0; i < 2; i++) {
+      close(go[i]);
+      close(ready[i]);
+    }
+    expect("status of the child", wait_for(hog), 0);
+  }
+}
+
+// sbrk beyond the end of user memory is refused at once: nobody sees memory run low
+// meanwhile.
+static void
+sbrk_limit_at_once(void)
+{
+  long before = free_pages();
+  int watcher = fork_or_fail();
+  if (watcher == 0) {
+    long least = before;
+    for (int end = uptime() + 5; uptime() < end;) {
+      long now = free_pages();
+      least = now < least ? now : least;
+    }
+    exit(before - least < 500 ? 0 : 1);
+  }
+  expect("result of sbrk beyond the end", (long)sbrk(USERTOP), (long)SBRK_FAILED);
+  expect("status of a process that watches the free pages", wait_for(watcher), 0);
+}
+
 static const char *
 disk_file(int i)
 {
@@ -240,6 +314,8 @@ const struct test exhaustion_tests[] = {
     {"memory_back", memory_back, SLOW},
     {"memory_none_left", memory_none_left, SLOW},
     {"memory_forks", memory_forks, SLOW},
+    {"sbrk_limit_at_once", sbrk_limit_at_once, REFERENCE},
+    {"sbrk_nearly_none_left", sbrk_nearly_none_left, SLOW | REFERENCE},
     {"disk_full", disk_full, SLOW},
     {"inodes_all", inodes_all, SLOW},
     {0, 0, 0},

@@ -95,7 +95,8 @@ static void
 execute_stack(uint64_t unused)
 {
   (void)unused;
-  uint32_t code[4] = {0x00008067, 0x00008067, 0x00008067, 0x00008067}; // ret
+  // volatile: the compiler sees no use of the instructions and would not store them.
+  volatile uint32_t code[4] = {0x00008067, 0x00008067, 0x00008067, 0x00008067}; // ret
   fetch((uint64_t)&code[1]);
   exit((int)code[0]);
 }
@@ -103,10 +104,10 @@ execute_stack(uint64_t unused)
 static void
 fault_execute_data(void)
 {
-  static uint32_t code[] = {0x00008067, 0x00008067};
+  static volatile uint32_t code[] = {0x00008067, 0x00008067};
   expect("status after a jump to data", run_in_child(fetch, (uint64_t)code), -1);
   expect("status after a jump to the stack", run_in_child(execute_stack, 0), -1);
-  uint32_t *heap = (uint32_t *)PGROUNDUP(grow(2 * PGSIZE));
+  volatile uint32_t *heap = (uint32_t *)PGROUNDUP(grow(2 * PGSIZE));
   heap[0] = 0x00008067;
   expect("status after a jump to the heap", run_in_child(fetch, (uint64_t)heap), -1);
 }

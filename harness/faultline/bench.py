@@ -11,7 +11,8 @@ from pathlib import Path
 
 from .build import Build
 from .elf import ElfImage
-from .machine import Config, Limits, Machine
+from .machine import Machine
+from .qemu import Config, Limits
 
 
 @dataclass
@@ -19,7 +20,9 @@ class Bench:
     """A built target on the bench.
 
     `harts` overrides how many harts a check asks for. `nonce` marks the probe's answers:
-    the target cannot know it. `say` tells whoever watches what is being done.
+    the target cannot know it. `say` tells whoever watches what is being done. `part` is
+    the one part of the check to do, of those that it can be divided into; empty for all of
+    it. `test` is the test that is expected to fail, if the check runs tests by name.
     """
 
     build: Build
@@ -28,6 +31,8 @@ class Bench:
     limits: Limits = field(default_factory=Limits)
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     say: Callable[[str], None] = lambda words: None
+    part: str = ""
+    test: str = ""
 
     @property
     def elf(self) -> ElfImage:

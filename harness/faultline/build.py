@@ -29,6 +29,7 @@ class Build:
     kernel: Path  # with the shim
     disk: Path  # to be copied, not written to
     programs: Path  # the user programs' ELFs, each NAME.elf
+    kpt: str = ""  # how it makes kernel page tables, one of KPTS; empty if not known
 
     @functools.cached_property
     def elf(self) -> ElfImage:
@@ -42,37 +43,70 @@ class Build:
 
 
 def build_clean(root: Path, kpt: str) -> Build:
-    """Build the reference kernel in build/KPT and the file system; raises BuildFailed."""
-    _make(root, ["kernel", f"O=build/{kpt}", f"KPT={kpt}"])
+    """Build the reference kernel in build/KPT and the file system; raises BuildFailed.
+
+    Also builds what variants link besides the clean kernel's objects.
+    """
+    out = f"build/{kpt}"
+    _make(root, ["kernel", f"{out}/faults/inject.o", f"O={out}", f"KPT={kpt}"])
     _make(root, ["fs", "O=build/share"])
-    return _build(root, f"build/{kpt}")
+    return _built(root, out, kpt)
 
 
 def build_variant(root: Path, kpt: str, fault: Fault) -> Build:
     """Build the reference kernel with one fault; raises BuildFailed.
 
-    The clean kernel's objects are used where the fault has no hook.
+    The clean kernel's objects are used where the fault has no hook. They must have been
+    built and are left as they are, so that variants can be built at the same time.
     """
-    out = f"build/variants/{kpt}/{fault.id}"
+    out, base = variant_folder(kpt, fault), root / "build" / kpt
     words = ["kernel", f"O={out}", f"KPT={kpt}", f"FAULT={fault.id}", f"BASE=build/{kpt}"]
     if fault.options:
         words.append(f"FAULT_DEFINES={fault.options}")
+    for path in sorted(base.glob("*/*.o")):
+        words += ["-o", str(path.relative_to(root))]
+    _make(root, words, alone=False)
+    return _built(root, out, kpt)
+
+
+def build_apart(root: Path, kpt: str, fault: Fault) -> Build:
+    """Build a variant and a file system with nothing shared; raises BuildFailed."""
+    out = "build/apart"
+    words = ["kernel", "fs", f"O={out}", f"KPT={kpt}", f"FAULT={fault.id}", f"BASE={out}"]
+    if fault.options:
+        words.append(f"FAULT_DEFINES={fault.options}")
     _make(root, words)
-    return _build(root, out)
+    return Build(root / out / "kernel-shim.elf", root / out / "fs.img", root / out / "user", kpt)
 
 
-def _build(root: Path, out: str) -> Build:
+def variant_folder(kpt: str, fault: Fault) -> str:
+    """Return where a variant is built, below the project's root."""
+    return f"build/variants/{kpt}/{fault.id}"
+
+
+def built(root: Path, kpt: str, fault: Fault | None) -> Build:
+    """Return what has been built before."""
+    return _built(root, variant_folder(kpt, fault) if fault else f"build/{kpt}", kpt)
+
+
+def sources_changed(root: Path, since: int) -> list[Path]:
+    """Return the kernel's sources that were changed after a time (ns since the epoch)."""
+    sources = [path for name in ("kernel", "faults") for path in (root / name).glob("*.[chS]")]
+    return sorted(path for path in sources if path.stat().st_mtime_ns > since)
+
+
+def _built(root: Path, out: str, kpt: str) -> Build:
     shared = root / "build/share"
-    return Build(root / out / "kernel-shim.elf", shared / "fs.img", shared / "user")
+    return Build(root / out / "kernel-shim.elf", shared / "fs.img", shared / "user", kpt)
 
 
-def _make(root: Path, words: list[str]) -> None:
-    """Run make, one at a time: variants share objects."""
+def _make(root: Path, words: list[str], *, alone: bool = True) -> None:
+    """Run make; `alone` if it writes what others read: then nothing else is built."""
     folder = root / "build"
     try:
         folder.mkdir(exist_ok=True)
         with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             done = subprocess.run(
                 ["make", "-s", "--no-print-directory", "-j2", *words],
                 cwd=root,

@@ -14,6 +14,7 @@ CLASSES = (
     "kalloc", "unmap", "sfence", "satp", "mapping", "mirror", "vmprint", "accounting",
 )  # fmt: skip
 MAX_HARTS = 8
+TESTS, TEST_FAILED = "usertests", "usertest-failed"  # the check and rule of failed tests
 _ID = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _HOOK = re.compile(r"\bFAULT\((\w+)\)")
 
@@ -30,12 +31,14 @@ class Expect:
     rule: str = ""
     function: str = ""  # empty: any
     no_oracle: str = ""
+    test: str = ""  # the test of usertests that shows it first; empty: unknown
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's `expect`."""
         if self.no_oracle:
             return {"check": None, "rule": None, "function": None, "no-oracle": self.no_oracle}
-        return {"check": self.check, "rule": self.rule, "function": self.function or None}
+        shown = {"check": self.check, "rule": self.rule, "function": self.function or None}
+        return {**shown, "test": self.test} if self.test else shown
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,14 @@ def _expect(entry: _Entry) -> Expect:
         entry.end()
         return Expect(no_oracle=reason)
     check, rule = entry.get("check", str), entry.get("rule", str)
-    function = entry.get("function", str, required=False)
+    function = entry.get("function", str, required=False) or ""
+    test = entry.get("test", str, required=False) or ""
     entry.end()
-    return Expect(check, rule, function or "")
+    if test and check != TESTS:
+        raise entry.error("test", f"only check {TESTS} has tests, this is {check}")
+    if not function and test and rule == TEST_FAILED:
+        function = test  # where that rule places a test that failed
+    return Expect(check, rule, function, test=test)
 
 
 def _defines(entry: _Entry) -> tuple[tuple[str, str], ...]:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from . import VERSION, catalogue, doctor
-from .build import KPTS
+from . import VERSION, benchmark, catalogue, doctor, expected, speed
+from .build import KPTS, sources_changed
 from .catalogue import Fault
 from .checks import all_checks, all_rules
 from .errors import HarnessError, UsageError
-from .jobs import Started
+from .jobs import Finished, Started
 from .lifeline import Interrupted, interrupt_on_signals
-from .machine import Limits, find_qemu
 from .matrix import Plan, Target, run_matrix
+from .qemu import Limits, find_qemu
 from .reports import file_reports, terminal
 from .scratch import Scratch
-from .verdict import EXIT_AS_EXPECTED, EXIT_HARNESS, EXIT_USAGE, Run, TargetResult, exit_status
+from .verdict import (
+    EXIT_AS_EXPECTED, EXIT_HARNESS, EXIT_NOT, EXIT_USAGE, Run, TargetResult, exit_status,
+)  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "faults/catalogue"
 OUT = ROOT / "reports/out"
+EXPECTED = ROOT / "reports/expected.json"
+DEBUGGER = (
+    "In a debugger: `make qemu-gdb`, and in another terminal\n"
+    '`gdb-multiarch build/share/kernel.elf -ex "target remote :26000"`, then'
+)
 SINGLE = ("audit", "leaks", "vmprint")  # the checks that are commands of their own
 
 
@@ -58,8 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     matrix = commands.add_parser("matrix", help="check the clean kernel and every variant")
-    matrix.add_argument("fault", nargs="*", metavar="FAULT", help="only these, by id")
+    matrix.add_argument(
+        "fault", nargs="*", metavar="FAULT", help="only these, by id; clean is one too"
+    )
     matrix.add_argument("--all", action="store_true", help="run every check on every variant")
+    matrix.add_argument(
+        "--accept", action="store_true", help="write the verdicts to reports/expected.json"
+    )
     matrix.set_defaults(run=_matrix)
     _common(matrix)
 
@@ -69,6 +83,15 @@ def _parser() -> argparse.ArgumentParser:
         single.add_argument("--fault", metavar="ID", help="the variant with this fault")
         single.set_defaults(run=_single, check=name)
         _common(single)
+
+    bench = commands.add_parser("bench", help="measure the kernel, and the matrix")
+    benchmark.add_options(bench)
+    bench.add_argument("--only", choices=("kernel", "matrix"), help="measure just that")
+    bench.add_argument(
+        "--matrix", type=_positive, metavar="N", help="measure the matrix with N variants only"
+    )
+    bench.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N")
+    bench.set_defaults(run=_bench)
 
     listing = commands.add_parser("list", help="what there is")
     listing.add_argument("what", choices=("faults", "checks", "rules"))
@@ -116,8 +139,8 @@ def load_catalogue() -> list[Fault]:
     return faults
 
 
-def _chosen(faults: list[Fault], names: Sequence[str]) -> list[Fault]:
-    known = {fault.id: fault for fault in faults}
+def _chosen(targets: Sequence[Target], names: Sequence[str]) -> list[Target]:
+    known = {target.id: target for target in targets}
     for name in names:
         if name not in known:
             raise UsageError(
@@ -128,10 +151,40 @@ def _chosen(faults: list[Fault], names: Sequence[str]) -> list[Fault]:
 
 def _matrix(options: argparse.Namespace) -> int:
     faults = load_catalogue()
-    targets = [Target(kpt) for kpt in KPTS]
-    chosen = _chosen(faults, options.fault) if options.fault else faults
-    targets += [Target(options.kpt, fault) for fault in chosen]
-    return _run("matrix", targets, options, every_check=options.all)
+    targets = [Target(kpt) for kpt in KPTS] + [Target(options.kpt, fault) for fault in faults]
+    if options.fault:
+        targets = _chosen(targets, options.fault)
+    start = time.time_ns()
+    run = _run("matrix", targets, options, every_check=options.all)
+    changed = sources_changed(ROOT, start)
+    if changed:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in changed)
+        print(f"{names}: changed during the run, so its kernels are not all of one source")
+        options.accept = False
+    status = exit_status(target.verdict for target in run.targets)
+    return max(status, compare(run, everything=not options.fault, accept=options.accept))
+
+
+def compare(run: Run, *, everything: bool, accept: bool) -> int:
+    """Print how a run differs from the expected verdicts; return what that means for the exit.
+
+    With `accept`, the run's verdicts become the expected ones.
+    """
+    before = expected.load(EXPECTED)
+    found = expected.differences(before, run.targets, everything=everything)
+    place = EXPECTED.relative_to(ROOT)
+    for difference in found:
+        print(difference)
+    if accept:
+        expected.save(EXPECTED, expected.accepted(before, run.targets, everything=everything))
+        print(f"{place}: {len(found)} verdicts changed" if found else f"{place}: no change")
+        return EXIT_AS_EXPECTED
+    if found:
+        print(
+            f"{len(found)} of the verdicts differ from {place}; if that is right, "
+            "`make matrix ACCEPT=1` makes them the expected ones"
+        )
+    return EXIT_NOT if found else EXIT_AS_EXPECTED
 
 
 def _single(options: argparse.Namespace) -> int:
@@ -140,10 +193,13 @@ def _single(options: argparse.Namespace) -> int:
             f"{options.check} TREE: other trees than the reference kernel cannot be checked "
             "yet; leave TREE out to check the reference kernel"
         )
-    fault = _chosen(load_catalogue(), [options.fault])[0] if options.fault else None
     options.verbose = True
-    targets = [Target(options.kpt, fault)]
-    return _run(options.check, targets, options, only=options.check, every_check=True)
+    targets = [Target(options.kpt)]
+    if options.fault:
+        variants = [Target(options.kpt, fault) for fault in load_catalogue()]
+        targets = _chosen(variants, [options.fault])
+    run = _run(options.check, targets, options, only=options.check, every_check=True)
+    return exit_status(target.verdict for target in run.targets)
 
 
 def _run(
@@ -153,7 +209,8 @@ def _run(
     *,
     only: str = "",
     every_check: bool = False,
-) -> int:
+) -> Run:
+    """Check targets and report on them; the reports are written and shown."""
     find_qemu()
     # A pipe has no width: nothing may be folded at 80 there.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -165,14 +222,16 @@ def _run(
         for event in run_matrix(targets, plan, options.jobs):
             if isinstance(event, Started):
                 progress.doing(event.job.id, event.words)
+            elif isinstance(event, Finished):
+                progress.ended(event.job.id)
             else:
                 results[event.id] = event
                 progress.finished(event)
     tools = {**doctor.tools(), "faultline": VERSION}
     run = Run(command, tools, tuple(results[target.id] for target in targets))
-    terminal.show(run, console, verbose=options.verbose)
+    terminal.show(run, console, verbose=options.verbose, matrix=every_check and not only)
     _write(run, options)
-    return exit_status(target.verdict for target in run.targets)
+    return run
 
 
 def _write(run: Run, options: argparse.Namespace) -> None:
@@ -186,6 +245,24 @@ def _write(run: Run, options: argparse.Namespace) -> None:
                 report.write(run, path)
             except OSError as error:
                 raise HarnessError(f"cannot write {path}: {error}") from error
+
+
+def _bench(options: argparse.Namespace) -> int:
+    find_qemu()
+    if options.only != "matrix":
+        benchmark.command(options)
+    if options.only == "kernel":
+        return EXIT_AS_EXPECTED
+    faults = load_catalogue()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    with Scratch() as scratch, console.status("") as status:
+        found = speed.measure(ROOT, faults[: options.matrix], options.jobs, scratch, status.update)
+    console.print(speed.table(found))
+    if options.json:
+        path: Path = options.json
+        kernel = {} if options.only else json.loads(path.read_text())
+        path.write_text(json.dumps({**kernel, "matrix": speed.as_json(found)}, indent=2) + "\n")
+    return EXIT_AS_EXPECTED
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -215,6 +292,8 @@ def _explain(options: argparse.Namespace) -> int:
     print(textwrap.fill(rule.meaning, 80))
     if rule.hint:
         print("\n" + textwrap.fill(f"Next: {rule.hint}", 80))
+    if rule.debug:
+        print(f"\n{DEBUGGER}\n\n" + textwrap.indent(rule.debug, "  "))
     return EXIT_AS_EXPECTED
 
 

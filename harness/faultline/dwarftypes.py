@@ -18,6 +18,19 @@ def text_of(die: Any, attribute: str) -> str:
     return str(found.value.decode("utf-8", "replace")) if found else ""
 
 
+def unit_start(debug_info: bytes, offset: int) -> int:
+    """Return where the unit begins that holds an offset of .debug_info (DWARF 5, 7.5.1)."""
+    start = 0
+    while True:
+        length = int.from_bytes(debug_info[start : start + 4], "little")
+        header = 4
+        if length == 0xFFFF_FFFF:  # 64-bit DWARF
+            length, header = int.from_bytes(debug_info[start + 4 : start + 12], "little"), 12
+        if offset < start + header + length:
+            return start
+        start += header + length
+
+
 def name_of(die: Any) -> str:
     """Return an entry's name, its own or that of the entry it completes."""
     for link in ("DW_AT_abstract_origin", "DW_AT_specification"):

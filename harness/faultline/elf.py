@@ -21,6 +21,7 @@ from .ram import PAGE, Ram
 
 # Where every xv6-like kernel maps its trampoline page: the top of Sv39's lower half.
 TRAMPOLINE = (1 << 38) - PAGE
+DW_OP_ADDR = 0x03  # in front of an address, where debug information says where things are
 CALL_SITES = ("DW_TAG_call_site", "DW_TAG_GNU_call_site")
 
 
@@ -124,10 +125,22 @@ class ElfImage:
         return found
 
     def _definition(self, name: str) -> Any:
-        for unit in self._dwarf_units():
+        address = self.address(name)
+        likely = [] if address is None else list(self._units_of_code(address))
+        for unit in [*likely, *self._dwarf_units()]:
             for die in self._subprograms(unit):
                 if "DW_AT_low_pc" in die.attributes and dwarftypes.name_of(die) == name:
                     return die
+        return None
+
+    @functools.lru_cache(maxsize=None)
+    def enumerator(self, name: str) -> int | None:
+        """Return the value of an enum's constant, or None if there is none of that name."""
+        for unit in self._dwarf_units():
+            for die in unit.get_top_DIE().iter_children():
+                for child in die.iter_children() if die.tag == "DW_TAG_enumeration_type" else ():
+                    if dwarftypes.name_of(child) == name:
+                        return int(child.attributes["DW_AT_const_value"].value)
         return None
 
     def variable(self, ram: Ram, name: str) -> Value | None:
@@ -138,7 +151,7 @@ class ElfImage:
     @functools.lru_cache(maxsize=None)
     def type_of(self, variable: str) -> CType | None:
         """Return a global variable's type, or None if the debug information has none."""
-        for unit in self._dwarf_units():
+        for unit in self._units_naming(self.address(variable)):
             for die in unit.get_top_DIE().iter_children():
                 if die.tag == "DW_TAG_variable" and "DW_AT_type" in die.attributes:
                     if dwarftypes.name_of(die) == variable:
@@ -155,7 +168,7 @@ class ElfImage:
                 for symbol in section.iter_symbols():
                     kind = symbol["st_info"]["type"]
                     code = kind == "STT_FUNC" or (
-                        kind == "STT_NOTYPE" and self.in_section(symbol["st_shndx"])
+                        kind == "STT_NOTYPE" and self._is_code(symbol["st_shndx"])
                     )
                     if symbol.name and code and not symbol.name.startswith((".L", "$")):
                         if kind == "STT_FUNC" or symbol["st_value"] not in named:
@@ -163,8 +176,7 @@ class ElfImage:
         starts = sorted(named)
         return starts, [named[start] for start in starts]
 
-    def in_section(self, index: Any) -> bool:
-        """Tell whether a symbol's section index names an executable section."""
+    def _is_code(self, index: Any) -> bool:
         return isinstance(index, int) and bool(
             self._elf.get_section(index)["sh_flags"] & 4
         )
@@ -177,10 +189,47 @@ class ElfImage:
         if self._dwarf is not None:
             yield from self._dwarf.iter_CUs()
 
+    def _units_naming(self, address: int | None) -> Iterator[Any]:
+        """Yield the units in which an address stands, as a variable's does, then the others.
+
+        Parsing a unit takes long, finding eight bytes does not.
+        """
+        first: list[Any] = []
+        if address is not None and self._dwarf is not None:
+            text = self._dwarf.debug_info_sec.stream.getvalue()
+            operation = bytes([DW_OP_ADDR]) + address.to_bytes(8, "little")
+            at = text.find(operation)
+            while at >= 0:
+                first.append(self._dwarf.get_CU_at(dwarftypes.unit_start(text, at)))
+                at = text.find(operation, at + 1)
+        yield from first
+        yield from (unit for unit in self._dwarf_units() if unit not in first)
+
+    def _units_of_code(self, address: int) -> Iterator[Any]:
+        """Yield the unit that an instruction belongs to, or all if no table says which."""
+        offset = self._ranges.cu_offset_at_addr(address) if self._ranges else None
+        if offset is not None:
+            yield self._dwarf.get_CU_at(offset)
+        else:
+            yield from self._dwarf_units()
+
     @functools.cached_property
-    def _lines(self) -> tuple[list[int], list[tuple[str, int] | None]]:
+    def _ranges(self) -> Any:
+        return self._dwarf.get_aranges() if self._dwarf is not None else None
+
+    def _line(self, address: int) -> tuple[str | None, int | None]:
+        offset = self._ranges.cu_offset_at_addr(address) if self._ranges else None
+        starts, rows = self._lines(offset)
+        index = bisect.bisect_right(starts, address) - 1
+        row = rows[index] if index >= 0 else None
+        return row if row else (None, None)
+
+    @functools.lru_cache(maxsize=None)
+    def _lines(self, offset: int | None) -> tuple[list[int], list[tuple[str, int] | None]]:
+        """Return the addresses where lines begin, and the lines: one unit's, or all."""
         rows: dict[int, tuple[str, int] | None] = {}
-        for unit in self._dwarf_units():
+        units = self._dwarf_units() if offset is None else [self._dwarf.get_CU_at(offset)]
+        for unit in units:
             program = self._dwarf.line_program_for_CU(unit)
             if program is None:
                 continue
@@ -195,12 +244,6 @@ class ElfImage:
                     rows[state.address] = (files.get(state.file, "?"), state.line)
         starts = sorted(rows)
         return starts, [rows[start] for start in starts]
-
-    def _line(self, address: int) -> tuple[str | None, int | None]:
-        starts, rows = self._lines
-        index = bisect.bisect_right(starts, address) - 1
-        row = rows[index] if index >= 0 else None
-        return row if row else (None, None)
 
     @functools.lru_cache(maxsize=None)
     def _files(self, unit: Any) -> dict[int, str]:
@@ -235,7 +278,7 @@ class ElfImage:
     @functools.lru_cache(maxsize=None)
     def _inlined(self, address: int) -> list[tuple[str, str | None, int | None]]:
         """Return (function, its caller's file, line) of each inlined call, innermost first."""
-        for unit in self._dwarf_units():
+        for unit in self._units_of_code(address):
             for die in self._subprograms(unit):
                 if self._covers(unit, die, address):
                     return list(self._inlined_in(unit, die, address))

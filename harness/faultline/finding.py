@@ -34,13 +34,16 @@ class Rule:
     """Something that a correct kernel never does.
 
     `meaning` is one paragraph for `faultline explain`: what the rule says, why it
-    matters, and how people break it. `hint` is the default next step for the student.
+    matters on real hardware, and how people break it. `hint` is the default next step for
+    the student. `debug` is what to type in gdb to see it, one command a line; a line's
+    comment begins with #.
     """
 
     name: str
     severity: str
     meaning: str
     hint: str = ""
+    debug: str = ""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

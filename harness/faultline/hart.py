@@ -23,6 +23,8 @@ CAUSES = {
     13: "load page fault",
     15: "store page fault",
 }
+CALLS = (8, 9)  # environment calls: not the handler's own doing
+PAGE_SHIFT = 12
 INTERRUPTS = {
     1: "supervisor software interrupt",
     3: "machine software interrupt",
@@ -67,6 +69,21 @@ def parse_registers(text: str) -> tuple[Hart, ...]:
         registers = {name: int(value, 16) for name, value in _REGISTER.findall(block)}
         harts.append(Hart(int(number), registers))
     return tuple(harts)
+
+
+def handler_fault(harts: tuple[Hart, ...]) -> str:
+    """Return a description of an exception that a hart's own trap handler took, or nothing.
+
+    The handler's first instructions fault when the table or the stack that it needs is not
+    there; then each trap is the next one's cause, for ever.
+    """
+    for hart in harts:
+        handler = hart["stvec"] >> PAGE_SHIFT
+        inside = hart.pc >> PAGE_SHIFT == handler == hart["sepc"] >> PAGE_SHIFT
+        if handler and inside and not hart["scause"] & INTERRUPT and hart["scause"] not in CALLS:
+            where = f"0x{hart['sepc']:x}"
+            return f"{cause_words(hart['scause'])} at {where}, in the trap handler itself"
+    return ""
 
 
 def machine_fault(harts: tuple[Hart, ...]) -> str:

@@ -38,10 +38,14 @@ class Finished(Generic[Job]):
 
 
 def run_jobs(
-    jobs: Sequence[Job], work: Callable[[Job, Say], Any], limit: int
+    jobs: Sequence[Job],
+    work: Callable[[Job, Say], Any],
+    limit: int,
+    then: Callable[[Finished[Job]], Sequence[Job]] = lambda finished: (),
 ) -> Iterator[Started[Job] | Finished[Job]]:
     """Run `work` on each job, at most `limit` at a time; yield what happens as it happens.
 
+    `then` returns the jobs that follow from one that has ended; they are the next to run.
     Leaving the iteration early kills the workers that still run. A worker that crashes is
     that job's problem only.
     """
@@ -68,6 +72,7 @@ def run_jobs(
                     del running[ready]
                     ready.close()
                     worker.join()
+                    waiting.extendleft(reversed(then(event)))
                 yield event
     finally:
         for connection, (_, process) in running.items():

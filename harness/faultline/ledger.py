@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -24,25 +25,45 @@ DOUBLE_FREE = Rule(
     "error",
     "A page was given to kfree() that was free already. It is now on the free list twice, "
     "so two owners will get it and overwrite each other's data: the crash comes later, and "
-    "somewhere else. Two functions each believe that the page is theirs to free, or a "
-    "pointer was not cleared after the first time.",
+    "somewhere else; on real hardware, with more harts and other timing, somewhere else "
+    "each time. Two functions each believe that the page is theirs to free, or a pointer "
+    "was not cleared after the first time.",
     "Decide which of the two places owns the page, and let only that one free it.",
+    "break kfree if pa == 0x87f00000   # the finding's page\n"
+    "commands                          # who frees it, each time\n"
+    "backtrace 8\n"
+    "continue\n"
+    "end\n"
+    "continue",
 )
 WILD_FREE = Rule(
     "wild-free",
     "error",
     "kfree() was given an address that kalloc() never returned: a device, the kernel's own "
     "text, a page that was never there. Freeing the leaves of a kernel page table does it, "
-    "for they map devices and kernel memory as well as pages of the process.",
+    "for they map devices and kernel memory as well as pages of the process. kfree() fills "
+    "and links what it is given: on real hardware that writes into device registers, or "
+    "over the kernel's own code.",
     "Free the table's own pages and the kernel stack; the other leaves are not yours.",
+    "break kfree if (long)pa < (long)end || (long)pa >= 0x88000000\n"
+    "continue\n"
+    "backtrace 8\n"
+    "info symbol pa",
 )
 KALLOC_REFUSED = Rule(
     "kalloc-refused",
     "error",
     "kalloc() returned 0 although pages were free. Programs see a fork or exec that fails "
     "out of nowhere. Allocators with more than one free list do it when they give up after "
-    "the first.",
+    "the first. On a machine with more harts there are more lists, and it happens more "
+    "often.",
     "Before returning 0, look everywhere a free page could be.",
+    "break kalloc\n"
+    "commands\n"
+    "silent\n"
+    "finish                     # the value returned: 0?\n"
+    "end\n"
+    "print kmem                 # and what is on the free list at that moment?",
 )
 STACK_FREED = Rule(
     "stack-freed",
@@ -50,8 +71,13 @@ STACK_FREED = Rule(
     "The kernel runs on a stack whose page it has freed. The next kalloc() hands the page "
     "out and the stack is overwritten under the running code. It happens when freeproc() "
     "looks up the dead child's stack in the page table of the process that runs, the "
-    "parent's, or when a process frees its own stack in exit().",
+    "parent's, or when a process frees its own stack in exit(). A single hart may get away "
+    "with it for a while; on real hardware another hart takes the page at once.",
     "Look the stack up in the dead process's own table, before that table is freed.",
+    "break kfree                # in freeproc() or what it calls\n"
+    "print/x $sp\n"
+    "print/x *walk(myproc()->kpagetable, $sp, 0) >> 10 << 12  # the page you run on\n"
+    "print/x pa                 # is it the one being freed?",
 )
 EVENT_RULES = (DOUBLE_FREE, WILD_FREE, KALLOC_REFUSED, STACK_FREED)
 
@@ -92,6 +118,7 @@ class Ledger:
             )
         self.ctl, self._pages = ctl, pages
         self.elf, self.ram = elf, ram
+        self._words: memoryview | None = None  # the ledger, copied when first read whole
 
     @property
     def ready(self) -> bool:
@@ -120,24 +147,69 @@ class Ledger:
 
     def is_free(self, pa: int) -> bool:
         """Tell whether the ledger knows the page at `pa`, and knows it to be free."""
-        page = self.page(pa - pa % PAGE)
-        return page is not None and not page.live
+        return self._state(pa) == 0
+
+    def is_live(self, pa: int) -> bool:
+        """Tell whether the ledger knows the page at `pa`, and knows it to be allocated."""
+        return self._state(pa) == 1
+
+    def _state(self, pa: int) -> int | None:
+        """Return `live` of the page at `pa`, or None if the shim never saw it."""
+        index = (pa - RAM_BASE) // PAGE
+        if not 0 <= index < len(self._pages):
+            return None
+        first, step, seq, live = self._columns
+        words, entry = self.ram.words, first + index * step
+        return words[entry + live] if words[entry + seq] else None
+
+    @functools.cached_property
+    def _columns(self) -> tuple[int, int, int, int]:
+        """Where the ledger's first entry lies, how far they are apart, and where in each
+        seq and live are: in doublewords of RAM."""
+        ctype = self._pages.ctype
+        assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
+        seq, live = (ctype.element.member(name)[0] // 8 for name in ("seq", "live"))
+        return (self._pages.address - RAM_BASE) // 8, ctype.element.size // 8, seq, live
+
+    def freed(self) -> Iterator[Page]:
+        """Yield the pages that are free now and were not always, the last one freed first."""
+        seqs, lives = self._seen()
+        free = [(s, index) for index, (s, live) in enumerate(zip(seqs, lives)) if s and not live]
+        for _, index in sorted(free, reverse=True):
+            yield self._read(index, self._pages[index])
+
+    def states(self) -> tuple[bytes, bytes]:
+        """Return which pages of RAM are live and which have been freed: a byte for each,
+        0 or 1. A page that the shim never saw is neither."""
+        seqs, lives = self._seen()
+        known = [(seq > 0, live > 0) for seq, live in zip(seqs, lives)]
+        live = bytes([seq and live for seq, live in known])
+        return live, bytes([seq and not live for seq, live in known])
+
+    def _seen(self) -> tuple[list[int], list[int]]:
+        first, step, seq, live = self._columns
+        end, words = first + step * len(self._pages), self.ram.words
+        return words[first + seq : end : step].tolist(), words[first + live : end : step].tolist()
 
     def lost(self) -> list[Page]:
         """Return the pages allocated between FL_MARK and FL_END that are still live."""
         mark, end = int(self.ctl["mark"]), int(self.ctl["end"])
-        return [page for page in self._live() if mark < page.seq <= end]
+        numbers = zip(self._column("live"), self._column("seq"))
+        return [
+            self._read(index, self._pages[index])
+            for index, (live, seq) in enumerate(numbers)
+            if live and mark < seq <= end
+        ]
 
-    def _live(self) -> Iterator[Page]:
-        """Yield live pages. Reads the array by columns: it has 32768 entries."""
+    def _column(self, member: str) -> list[int]:
+        """Return a member of every entry. There are 32768: one by one they take long."""
         ctype = self._pages.ctype
         assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
-        words = memoryview(self._pages.bytes()).cast("Q")
-        step = ctype.element.size // 8
-        offset, _ = ctype.element.member("live")
-        for index, live in enumerate(words[offset // 8 :: step].tolist()):
-            if live:
-                yield self._read(index, self._pages[index])
+        if self._words is None:
+            self._words = memoryview(self._pages.bytes()).cast("Q")
+        offset, _ = ctype.element.member(member)
+        column = self._words[offset // 8 :: ctype.element.size // 8]
+        return [int(word) for word in column.tolist()]
 
     def _read(self, index: int, value: Value) -> Page:
         return Page(
@@ -196,20 +268,49 @@ def _freed_wrongly(ledger: Ledger) -> Iterator[Finding]:
         places = responsible(call_path(ledger.elf, double.stack))
         page = ledger.page(double.pa)
         before = responsible(call_path(ledger.elf, page.free)) if page else []
+        taken = responsible(call_path(ledger.elf, page.alloc)) if page else []
         yield DOUBLE_FREE.finding(
             f"The page at 0x{double.pa:x} was freed twice.",
             where=places[0] if places else Where(),
-            evidence=f"{_times(double.count)}. Freed the second time by\n{path_text(places)}\n"
-            f"It had been freed by\n{path_text(before)}",
+            evidence=f"{_times(double.count)}. Freed the first time by\n{path_text(before)}\n"
+            f"and again by\n{path_text(places)}\n"
+            f"It had been allocated by\n{path_text(taken)}",
         )
     wild = ledger.event("wild_free")
     if wild.count:
         places = responsible(call_path(ledger.elf, wild.stack))
         yield WILD_FREE.finding(
-            f"kfree() was called with 0x{wild.pa:x}, which kalloc() never returned.",
+            f"kfree() was called with 0x{wild.pa:x}, which kalloc() never returned: "
+            f"{_what_lies_at(ledger, wild.pa)}.",
             where=places[0] if places else Where(),
-            evidence=f"{_times(wild.count)}. Called by\n{path_text(places)}",
+            evidence=f"{_times(wild.count)}. Freed by\n{path_text(places)}\n"
+            + _owner_text(ledger, wild.pa),
         )
+
+
+def _what_lies_at(ledger: Ledger, pa: int) -> str:
+    if pa == 0:
+        return "a null pointer"
+    if not ledger.ram.holds(pa):
+        return "no memory is there; a device, or nothing"
+    if pa % PAGE:
+        return "it is inside a page, not the start of one"
+    end = ledger.elf.address("end") or 0
+    if pa < end:
+        return "the kernel's own text or data"
+    return "a page that was never handed out"
+
+
+def _owner_text(ledger: Ledger, pa: int) -> str:
+    """Return who last took and freed the page that an address lies in, as far as is known."""
+    page = ledger.page(pa - pa % PAGE)
+    if page is None:
+        return "No kalloc() and no kfree() of that page came before."
+    taken = responsible(call_path(ledger.elf, page.alloc))
+    text = f"The page that it lies in had been allocated by\n{path_text(taken)}"
+    if page.live:
+        return text + "\nand is in use"
+    return text + f"\nand freed by\n{path_text(responsible(call_path(ledger.elf, page.free)))}"
 
 
 def _stack_freed(ledger: Ledger, hart: Hart) -> Iterator[Finding]:

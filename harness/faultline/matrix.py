@@ -1,7 +1,14 @@
-"""The matrix: the clean kernel and every variant, and what the checks say of each."""
+"""The matrix: the clean kernel and every variant, and what the checks say of each.
+
+A target without an expected finding, or with every check asked for, is done in several jobs:
+the first builds it and runs what the other checks need, then comes one job for each check, or
+each part of a check. Any other target is one job: its expected check comes first and mostly
+is the only one.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -9,14 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .bench import Bench
-from .build import build_clean, build_variant
+from .build import build_clean, build_variant, built
 from .catalogue import Fault
 from .checks import Check, all_checks
 from .errors import HarnessError
+from .finding import Finding
 from .jobs import Finished, Say, Started, run_jobs
-from .machine import Limits
-from .runner import run_checks
+from .qemu import Limits
+from .runner import run_check, run_checks, unmet
 from .verdict import CheckResult, TargetResult, clean_verdict, matches, variant_verdict
+
+STATUSES = ("pass", "skip", "fail", "error")  # of a check's parts, the last of these counts
+UNEXPECTED = "nothing is expected of it here; --all runs it"
 
 
 @dataclass(frozen=True)
@@ -49,65 +60,179 @@ class Plan:
     only: str = ""  # the one check to run, if not all
     limits: Limits = field(default_factory=Limits)
 
+    def checks(self) -> list[Check]:
+        """Return the checks to run, each after those it needs."""
+        return [check for check in all_checks().values() if self.only in ("", check.name)]
+
+    def divides(self, target: Target) -> bool:
+        """Tell whether a target's checks are jobs of their own."""
+        return target.fault is None or self.every_check
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do with a target: its first job, or a check, or a part of one."""
+
+    target: Target
+    check: str = ""
+    part: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name under which progress is shown."""
+        return " ".join(filter(None, (self.target.id, self.check, self.part)))
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one job brought."""
+
+    results: list[CheckResult]
+    seconds: float
+    problem: str = ""
+
+
+@dataclass
+class _Case:
+    """What is known so far of a target."""
+
+    target: Target
+    waiting: int = 1  # jobs that have not ended
+    results: list[CheckResult] = field(default_factory=list)
+    seconds: float = 0.0
+    problem: str = ""
+
+    def result(self, order: Sequence[str]) -> TargetResult:
+        """Return the target's result; `order` has the names of all checks.
+
+        The expected check comes first, so that what it found is shown first.
+        """
+        fault = self.target.fault
+        first = fault.expect.check if fault else ""
+        results = tuple(
+            sorted(
+                merged(self.results),
+                key=lambda one: (one.check != first, order.index(one.check)),
+            )
+        )
+        if self.problem:
+            verdict = "error"
+        else:
+            verdict = variant_verdict(fault.expect, results) if fault else clean_verdict(results)
+        return TargetResult(
+            self.target.id,
+            self.target.kind,
+            fault.fault_class if fault else "",
+            verdict,
+            fault.expect if fault else None,
+            results,
+            self.seconds,
+            self.problem,
+        )
+
 
 def run_matrix(
     targets: Sequence[Target], plan: Plan, limit: int
-) -> Iterator[Started[Target] | TargetResult]:
+) -> Iterator[Started[Job] | Finished[Job] | TargetResult]:
     """Build and check targets in parallel; yield progress, and each result as it comes.
 
-    Clean kernels come first: their objects are shared with the variants.
+    The clean kernels are built first: their objects are shared with the variants.
     """
-    ordered = sorted(targets, key=lambda target: target.fault is not None)
+    for kpt in dict.fromkeys(target.kpt for target in targets):
+        yield Started(Job(Target(kpt)), "build")
+        try:
+            build_clean(plan.root, kpt)
+        except HarnessError as error:
+            for target in targets:
+                if target.kpt == kpt:
+                    yield _Case(target, problem=str(error)).result(())
+            targets = [target for target in targets if target.kpt != kpt]
+        yield Finished(Job(Target(kpt)), None)
+    cases = {target.id: _Case(target) for target in targets}
+    order = [check.name for check in plan.checks()]
 
-    def work(target: Target, say: Say) -> TargetResult:
-        return run_target(target, plan, say)
+    def work(job: Job, say: Say) -> _Outcome:
+        start = time.monotonic()
+        try:
+            return _Outcome(run_job(job, plan, say), time.monotonic() - start)
+        except HarnessError as error:
+            return _Outcome([], time.monotonic() - start, str(error))
 
-    for event in run_jobs(ordered, work, limit):
-        if isinstance(event, Finished):
-            yield event.result or _failed(event.job, event.problem)
-        else:
-            yield event
+    def then(finished: Finished[Job]) -> Sequence[Job]:
+        case = cases[finished.job.target.id]
+        outcome = finished.result or _Outcome([], 0.0, finished.problem)
+        case.results += outcome.results
+        case.seconds += outcome.seconds
+        case.problem = case.problem or outcome.problem
+        case.waiting -= 1
+        if finished.job.check or outcome.problem or not plan.divides(case.target):
+            return ()
+        more, skipped = jobs_after(case.target, plan, case.results)
+        case.results += skipped
+        case.waiting += len(more)
+        return more
+
+    for event in run_jobs([Job(target) for target in longest_first(targets)], work, limit, then):
+        yield event
+        if isinstance(event, Finished) and cases[event.job.target.id].waiting == 0:
+            yield cases[event.job.target.id].result(order)
 
 
-def run_target(target: Target, plan: Plan, say: Say) -> TargetResult:
-    """Build one target and check it. A failed build is an error of the harness."""
-    start = time.monotonic()
-    try:
-        say("build")
+def longest_first(targets: Sequence[Target]) -> list[Target]:
+    """Order targets so that what takes long does not come last."""
+
+    def rank(target: Target) -> int:
         if target.fault is None:
-            build = build_clean(plan.root, target.kpt)
-        else:
-            build = build_variant(plan.root, target.kpt, target.fault)
-        with tempfile.TemporaryDirectory(dir=plan.scratch, prefix="target-") as folder:
-            harts = target.fault.harts if target.fault else None
-            bench = Bench(build, Path(folder), harts, plan.limits, say=say)
-            results = _check(target, plan, bench)
-    except HarnessError as error:
-        return _failed(target, str(error), time.monotonic() - start)
-    fault = target.fault
-    verdict = variant_verdict(fault.expect, results) if fault else clean_verdict(results)
-    return TargetResult(
-        target.id,
-        target.kind,
-        fault.fault_class if fault else "",
-        verdict,
-        fault.expect if fault else None,
-        tuple(results),
-        time.monotonic() - start,
-    )
+            return 0
+        expected = all_checks().get(target.fault.expect.check)
+        return 1 if expected is not None and not expected.quick else 2
+
+    return sorted(targets, key=rank)
 
 
-def _check(target: Target, plan: Plan, bench: Bench) -> list[CheckResult]:
-    checks = [check for check in all_checks().values() if plan.only in ("", check.name)]
-    if target.fault is None:
-        return run_checks(checks, bench)
-    expect = target.fault.expect
+def run_job(job: Job, plan: Plan, say: Say) -> list[CheckResult]:
+    """Do one job; raises HarnessError if the target cannot be built."""
+    target, fault = job.target, job.target.fault
+    if job.check or fault is None:
+        build = built(plan.root, target.kpt, fault)
+    else:
+        say("build")
+        build = build_variant(plan.root, target.kpt, fault)
+    with tempfile.TemporaryDirectory(dir=plan.scratch, prefix="target-") as folder:
+        bench = Bench(
+            build,
+            Path(folder),
+            fault.harts if fault else None,
+            plan.limits,
+            say=say,
+            part=job.part,
+            test=fault.expect.test if fault else "",
+        )
+        if job.check:
+            say(f"{job.check} {job.part}".rstrip())
+            result = run_check(all_checks()[job.check], bench)
+            return [dataclasses.replace(result, part=job.part)]
+        if plan.divides(target):
+            return run_checks(needed_first(plan.checks()), bench)
+        assert fault is not None  # a target without one is divided
+        return _run_until_expected(plan.checks(), fault, bench)
 
-    def expected(result: CheckResult) -> bool:
-        found = any(matches(finding, expect) for finding in result.findings)
-        return found and not plan.every_check
 
-    return run_checks(expected_first(checks, expect.check), bench, enough=expected)
+def _run_until_expected(
+    checks: Sequence[Check], fault: Fault, bench: Bench
+) -> list[CheckResult]:
+    """Run the expected check, and the others if it does not show what is expected."""
+    expect = fault.expect
+
+    def expected(finding: Finding) -> bool:
+        return matches(finding, expect)
+
+    if not expect.no_oracle:
+        return run_checks(expected_first(checks, expect.check), bench, enough=expected)
+    results = run_checks([check for check in checks if check.quick], bench)
+    return results + [
+        CheckResult(check.name, "skip", 0.0, UNEXPECTED) for check in checks if not check.quick
+    ]
 
 
 def expected_first(checks: Sequence[Check], name: str) -> list[Check]:
@@ -115,14 +240,49 @@ def expected_first(checks: Sequence[Check], name: str) -> list[Check]:
     return sorted(checks, key=lambda check: check.name != name)
 
 
-def _failed(target: Target, problem: str, seconds: float = 0.0) -> TargetResult:
-    fault = target.fault
-    return TargetResult(
-        target.id,
-        target.kind,
-        fault.fault_class if fault else "",
-        "error",
-        fault.expect if fault else None,
-        seconds=seconds,
-        problem=problem,
+def needed_first(checks: Sequence[Check]) -> list[Check]:
+    """Return those checks that others of them need."""
+    needed = {need for check in checks for need in check.needs}
+    return [check for check in checks if check.name in needed]
+
+
+def jobs_after(
+    target: Target, plan: Plan, results: Sequence[CheckResult]
+) -> tuple[list[Job], list[CheckResult]]:
+    """Return the jobs that follow a target's first one, and the checks that are skipped.
+
+    The expected check is never skipped. What is divided into parts takes longest, so it
+    comes first.
+    """
+    done = {result.check for result in results}
+    expected = target.fault.expect.check if target.fault else ""
+    jobs: list[Job] = []
+    skipped: list[CheckResult] = []
+    for check in sorted(plan.checks(), key=lambda check: not check.parts):
+        skip = unmet(check, results) if check.name != expected else None
+        if check.name in done:
+            continue
+        if skip is not None:
+            skipped.append(skip)
+        else:
+            jobs += [Job(target, check.name, part) for part in check.parts or ("",)]
+    return jobs, skipped
+
+
+def merged(results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return one result a check, its parts put together in the order of their names."""
+    by_check: dict[str, list[CheckResult]] = {}
+    for result in sorted(results, key=lambda result: result.part):
+        by_check.setdefault(result.check, []).append(result)
+    return [_merge(parts) for parts in by_check.values()]
+
+
+def _merge(parts: Sequence[CheckResult]) -> CheckResult:
+    return dataclasses.replace(
+        parts[0],
+        status=max((part.status for part in parts), key=STATUSES.index),
+        seconds=sum(part.seconds for part in parts),
+        reason="; ".join(dict.fromkeys(part.reason for part in parts if part.reason)),
+        findings=tuple(finding for part in parts for finding in part.findings),
+        part="",
     )

@@ -19,46 +19,82 @@ KERNEL_PANIC = Rule(
     "The kernel gave up: it called panic(), or took a trap in supervisor mode that it does "
     "not provide for. No program may be able to bring that about, so whatever the words "
     "say, something before it went wrong: a page freed too early, a mapping that is "
-    "missing, a return value nobody looked at. The call path shows where it noticed.",
+    "missing, a return value nobody looked at. On real hardware it takes all programs and "
+    "unwritten data with it. The call path shows where it noticed.",
     "Read the call path from the bottom: which of your functions was asked to do what?",
+    "break panic\n"
+    "continue\n"
+    "backtrace                  # who gave up\n"
+    "info registers scause sepc stval satp\n"
+    "info line *$sepc           # the instruction that trapped, if one did",
 )
 KERNEL_HANG = Rule(
     "kernel-hang",
     "error",
     "The guest has stopped getting anywhere: for a long time of its own clock it has said "
     "nothing although it was asked to. A lock that is never released, a wakeup that is "
-    "missed, a loop without an end, or a trap handler that itself traps.",
+    "missed, a loop without an end, or a trap handler that itself traps. A real machine "
+    "stands just as still, and has no harness that looks.",
     "Look at where each hart is, and what it waits for.",
+    "continue                   # and, when it hangs, ctrl-C\n"
+    "info threads               # a thread is a hart\n"
+    "thread apply all backtrace 6\n"
+    "print *mycpu()             # noff, intena: are interrupts off?\n"
+    "print/x $scause            # the same trap again and again? see $sepc, $stval",
 )
 SILENT_GUEST = Rule(
     "silent-guest",
     "error",
     "The kernel has not written a single character to its console. It went wrong before or "
     "at consoleinit(): a kernel linked to the wrong address, a stack that is missing, no "
-    "PMP entry before the first mret, or a page table that does not map what runs.",
+    "PMP entry before the first mret (real harts insist on one, and so does QEMU since "
+    "version 6), or a page table that does not map what runs.",
     "Boot it with `make qemu-gdb`, break at the entry, and step to the first trap.",
+    "tbreak *0x80000000         # the first instruction\n"
+    "continue\n"
+    "break main\n"
+    "continue                   # never there? ctrl-C, and\n"
+    "info registers pc mcause mepc mtval scause sepc satp",
 )
 REBOOT_LOOP = Rule(
     "reboot-loop",
     "error",
     "The kernel starts again and again: its first line keeps coming back, or the guest "
     "resets the machine. Execution has come back to the entry: a jump through a null or "
-    "clobbered function pointer, or a trap vector that points to the start.",
+    "clobbered function pointer, or a trap vector that points to the start. Real hardware "
+    "starts over likewise, with whatever memory and devices hold by then.",
     "What is the last line before the first one comes again? The jump is after that.",
+    "break *0x80000000          # the entry\n"
+    "continue                   # the first time is right; the next one is not\n"
+    "info registers ra sp scause sepc mcause mepc stvec mtvec\n"
+    "info line *$ra             # who jumped, if it was a call",
 )
 ENDLESS_OUTPUT = Rule(
     "endless-output",
     "error",
     "The guest writes without an end. Usually a loop whose exit is never reached prints, "
-    "or a trap is reported, returns, and is taken again.",
+    "or a trap is reported, returns, and is taken again. On real hardware that is a console "
+    "that nobody can use any more, and a hart that does nothing else.",
     "The tail of the output shows what repeats.",
+    "continue                   # and, when it does not end, ctrl-C\n"
+    "backtrace\n"
+    "break consputc             # or whatever prints a character\n"
+    "commands\n"
+    "backtrace 6                # the same path each time: the loop is in it\n"
+    "end",
 )
 EARLY_EXIT = Rule(
     "early-exit",
     "error",
     "The guest turned the machine off before it had done what it was asked to. Nothing but "
-    "a program that asks for it may write to the test device.",
+    "a program that asks for it may write to the test device. A real machine has other "
+    "devices at such addresses, and stray writes to them do as much harm. A pointer that "
+    "was never set, or device memory mapped where a program can reach it, is the usual way.",
     "Is the test device mapped where something else should be?",
+    "watch *(unsigned int *)0x100000   # the test device\n"
+    "continue\n"
+    "backtrace\n"
+    "info registers satp sepc",
 )
 RULES = (KERNEL_PANIC, KERNEL_HANG, SILENT_GUEST, REBOOT_LOOP, ENDLESS_OUTPUT, EARLY_EXIT)
 
@@ -198,7 +234,8 @@ def trap_loop(hart: Hart, elf: ElfImage) -> str:
     """Return in words which exception a hart takes for ever, or nothing."""
     if _machine_fault(hart):
         cause, pc = hart["mcause"], hart["mepc"]
-        words = f"{cause_words(cause)} at 0x{pc:x} in {_first(elf.frames(pc))}, taken to machine mode"
+        place = _first(elf.frames(pc))
+        words = f"{cause_words(cause)} at 0x{pc:x} in {place}, taken to machine mode"
         if cause == 1 and not elf.uses_csr(PMPADDR0):
             words += (
                 ". No PMP entry allows supervisor mode to use memory: set pmpaddr0 and "

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .ctype import Value
+from .ctype import Struct, Value
 from .elf import ElfImage
 from .errors import HarnessError
-from .ram import PAGE, Ram
+from .ram import Ram
 from .sv39 import walk
+
+
+# What people call the member of struct proc with the process's kernel page table.
+KERNEL_TABLE = re.compile(r"(proc_?)?k(ernel)?_?(page_?table|pgtbl|pgt|pt)")
 
 
 @dataclass(frozen=True)
 class Process:
-    """One entry of proc[] that is in use. Addresses are physical."""
+    """One entry of proc[] that is in use. Addresses of memory are physical."""
 
     address: int
     pid: int
@@ -22,6 +27,10 @@ class Process:
     state: str
     pagetable: int
     kpagetable: int  # 0 if this kernel has none
+    sz: int = 0  # bytes of user memory
+    trapframe: int = 0
+    sp: int = 0  # kernel stack pointer when it last gave its hart away; virtual
+    kstack: int = 0  # lowest virtual address of its kernel stack, if the kernel notes it
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.name})"
@@ -37,15 +46,25 @@ def processes(ram: Ram, elf: ElfImage) -> list[Process]:
 
 
 def _process(value: Value) -> Process:
-    kernel_table = int(value["kpagetable"]) if "kpagetable" in value else 0
+    kernel_table = kernel_table_member(value)
     return Process(
         value.address,
         int(value["pid"]),
         value["name"].text(),
         value["state"].enumerator(),
         int(value["pagetable"]),
-        kernel_table,
+        int(value[kernel_table]) if kernel_table else 0,
+        int(value["sz"]) if "sz" in value else 0,
+        int(value["trapframe"]) if "trapframe" in value else 0,
+        int(value["context"]["sp"]) if "context" in value else 0,
+        int(value["kstack"]) if "kstack" in value else 0,
     )
+
+
+def kernel_table_member(proc: Value) -> str:
+    """Return the name of struct proc's member with the kernel page table, or nothing."""
+    members = proc.ctype.members if isinstance(proc.ctype, Struct) else ()
+    return next((name for name, _, _ in members if KERNEL_TABLE.fullmatch(name)), "")
 
 
 def kernel_root(ram: Ram, elf: ElfImage) -> int:
@@ -77,8 +96,3 @@ def _referred(ram: Ram, root: int) -> Iterator[tuple[int, str]]:
             yield entry.pa, f"the table for 0x{entry.va:x}"
         elif len(entry.path) == 3 and entry.va != entry.pa:
             yield entry.pa, f"mapped at 0x{entry.va:x}"
-
-
-def page_of(address: int) -> int:
-    """Return the address of the page that holds `address`."""
-    return address - address % PAGE

@@ -16,6 +16,10 @@ DISK_PATIENCE = 20  # times the silence allowed, as long as the guest uses its d
 # while the host works, and its clock jumps from tick to tick
 SILENT_WALL = 5.0  # wall seconds that a silence lasts at least: an idle guest's clock runs
 # ahead while the host still works on its disk request
+IDLE_RATE = 50.0  # guest seconds a wall second above which the guest must be idle: a busy
+# one does not reach ten
+IDLE_WALL = 40.0  # wall seconds that an idle guest's silence lasts at least: a host with no
+# time may leave its disk request undone that long
 STUCK_ASLEEP = 12  # samples in a row that show QEMU asleep and the guest's clock still
 
 
@@ -29,7 +33,7 @@ class Sample:
     asleep: bool  # no thread of QEMU wants a processor
     output: int  # characters of console output so far
     disk: int = 0  # disk requests completed so far
-    fault: str = ""  # the exception last taken to machine mode
+    fault: str = ""  # the exception last taken to machine mode, or by a trap handler
 
 
 class Progress:
@@ -43,6 +47,7 @@ class Progress:
         """
         self.silence = silence
         self.minimum = minimum
+        self.idle_minimum = max(minimum, IDLE_WALL if minimum >= SILENT_WALL else minimum)
         self.paced = paced
         self._spoke: Sample | None = None  # the last sample with new output
         self._asleep = 0
@@ -77,7 +82,8 @@ class Progress:
         idle = sample.guest - self._worked.guest
         if quiet < self.silence * DISK_PATIENCE and idle < self.silence:
             return None
-        if sample.wall - self._spoke.wall < self.minimum:
+        wall = sample.wall - self._spoke.wall
+        if wall < self.minimum or (quiet > IDLE_RATE * wall and wall < self.idle_minimum):
             return None
         if self.paced and not sample.asleep and sample.cpu - self._spoke.cpu < self.silence / 4:
             return None  # it was QEMU that had no time, not the guest that was silent

@@ -21,6 +21,8 @@ class Ram:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.size = len(self._map)
+        # All of it as doublewords: for walks of many steps.
+        self.words = memoryview(self._map).cast("Q")
 
     def holds(self, address: int, size: int = 1) -> bool:
         """Tell whether all of [address, address + size) is RAM."""

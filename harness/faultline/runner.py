@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from .bench import Bench
 from .checks import Check, Unchecked
@@ -17,8 +17,10 @@ from .postmortem import death_finding
 from .verdict import CheckResult
 
 
-def run_check(check: Check, bench: Bench) -> CheckResult:
-    """Run one check; whatever happens in it becomes its result.
+def run_check(
+    check: Check, bench: Bench, enough: Callable[[Finding], bool] = lambda finding: False
+) -> CheckResult:
+    """Run one check, until a finding is `enough`; whatever happens in it becomes its result.
 
     If the guest dies, what the ledger knows comes before the death itself, for it is the
     cause. An exception that is a mistake of the harness makes the status *error*.
@@ -27,8 +29,13 @@ def run_check(check: Check, bench: Bench) -> CheckResult:
     findings: list[Finding] = []
     status, reason = "", ""
     try:
-        for finding in check.run(bench):
-            findings.append(finding)
+        found = check.run(bench)
+        for finding in found:
+            findings.append(dataclasses.replace(finding, check=check.name))
+            if enough(findings[-1]):
+                if isinstance(found, Generator):
+                    found.close()  # now: its machine goes with it
+                break
     except GuestDied as died:
         known = {finding.rule for finding in findings}
         causes = causes_of_death(died, bench)
@@ -59,21 +66,29 @@ def run_checks(
     checks: Iterable[Check],
     bench: Bench,
     *,
-    enough: Callable[[CheckResult], bool] = lambda result: False,
+    enough: Callable[[Finding], bool] = lambda finding: False,
 ) -> list[CheckResult]:
-    """Run checks in this order until one result is `enough`.
+    """Run checks in this order until a finding is `enough`.
 
     A check whose needs have failed before it is skipped: it would only fail likewise.
     """
     results: list[CheckResult] = []
     for check in checks:
-        failed = [r.check for r in results if r.check in check.needs and r.status != "pass"]
-        if failed:
-            results.append(CheckResult(check.name, "skip", 0.0, f"{failed[0]} did not pass"))
+        skip = unmet(check, results)
+        if skip is not None:
+            results.append(skip)
             continue
         bench.say(check.name)
-        result = run_check(check, bench)
+        result = run_check(check, bench, enough)
         results.append(result)
-        if enough(result):
+        if any(enough(finding) for finding in result.findings):
             break
     return results
+
+
+def unmet(check: Check, results: Iterable[CheckResult]) -> CheckResult | None:
+    """Return why a check is skipped after these results, or None if it is not."""
+    for result in results:
+        if result.check in check.needs and result.status != "pass":
+            return CheckResult(check.name, "skip", 0.0, f"{result.check} did not pass")
+    return None

@@ -25,6 +25,7 @@ class CheckResult:
     seconds: float
     reason: str = ""
     findings: tuple[Finding, ...] = ()
+    part: str = ""  # which part of the check this is of; empty: all of it
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's check."""

@@ -58,7 +58,8 @@ class FakeRam:
 
     def put(self, address: int, value: int, size: int = 8) -> None:
         start = address - RAM_BASE
-        self.memory[start : start + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        value &= (1 << 8 * size) - 1
+        self.memory[start : start + size] = value.to_bytes(size, "little")
 
     def write(self, address: int, content: bytes) -> None:
         start = address - RAM_BASE

@@ -39,6 +39,16 @@ def test_a_good_entry(tmp_path: Path) -> None:
     assert (fault.expect.check, fault.expect.function) == ("leaks", "fork")
 
 
+def test_the_test_that_shows_a_fault_is_where_it_is_found(tmp_path: Path) -> None:
+    text = GOOD.replace('"leaks"', '"usertests"').replace('function = "fork"', 'test = "forks"')
+    expect = load_fault(entry(tmp_path, text)).expect
+    assert (expect.function, expect.test) == ("", "forks")  # a panic in it may be anywhere
+    text = text.replace('"page-leaked"', '"usertest-failed"')
+    expect = load_fault(entry(tmp_path, text)).expect
+    assert (expect.function, expect.test) == ("forks", "forks")
+    assert expect.as_json()["test"] == "forks"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key", "words"),
     [
@@ -58,6 +68,7 @@ def test_a_good_entry(tmp_path: Path) -> None:
         ('function = "fork"', "line = 3", "expect.line", "unknown key"),
         ('check = "leaks"', 'no-oracle = "why"', "expect.rule", "unknown key"),
         ('check = "leaks"', 'no-oracle = ""', "expect.no-oracle", "must say why"),
+        ('function = "fork"', 'test = "t"', "expect.test", "only check usertests has tests"),
     ],
 )
 def test_errors_name_the_file_and_the_key(

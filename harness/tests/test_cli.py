@@ -14,6 +14,7 @@ from conftest import ROOT
 from faultline import cli, doctor
 from faultline.checks import all_checks, all_rules
 from faultline.jobs import Finished, run_jobs
+from faultline.lifeline import Interrupted
 
 COMMAND = str(ROOT / "faultline")
 
@@ -43,6 +44,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["list", "checks"], 0, "every page is free again"),
         (["list", "rules"], 0, "page-leaked"),
         (["explain", "page-leaked"], 0, "found by leaks"),
+        (["bench", "--matrix", "0"], 2, "expected at least 1"),
         (["doctor"], 0, "Everything is there"),
     ],
 )
@@ -74,6 +76,26 @@ def test_every_rule_and_check_explains_itself() -> None:
         assert len(rule.meaning.split()) > 20, name
         assert checks
     assert all(check.title for check in all_checks().values())
+
+
+# The modules of checks whose rules cannot be looked at in a debugger yet.
+NO_DEBUG_YET = {"audit"}
+
+
+def test_every_rule_says_what_to_type_in_a_debugger() -> None:
+    for name, (rule, checks) in all_rules().items():
+        if not set(checks) <= NO_DEBUG_YET:
+            commands = [line.split("#")[0].strip() for line in rule.debug.splitlines()]
+            assert len(commands) >= 2 and all(commands), name
+            assert all(len(line) <= 80 for line in rule.debug.splitlines()), name
+
+
+def test_explain_says_all_there_is() -> None:
+    said = run("explain", "double-free").stdout
+    rule = all_rules()["double-free"][0]
+    words = " ".join(said.split())
+    for part in (rule.meaning, rule.hint, "make qemu-gdb", *rule.debug.splitlines()):
+        assert " ".join(part.split()) in words
 
 
 def test_checks_come_after_those_they_need() -> None:
@@ -165,5 +187,5 @@ def test_a_variant_is_caught_or_not_and_the_status_says_so(tmp_path: Path) -> No
 
 
 def test_signals_become_statuses() -> None:
-    assert cli.Interrupted(signal.SIGINT).status == 130
-    assert cli.Interrupted(signal.SIGTERM).status == 143
+    assert Interrupted(signal.SIGINT).status == 130
+    assert Interrupted(signal.SIGTERM).status == 143

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Compile, FakeRam
 
+from faultline.dwarftypes import unit_start
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
 from faultline.hart import Hart
@@ -131,3 +132,11 @@ def test_a_file_that_is_no_elf(tmp_path: Path) -> None:
     path.write_text("not an ELF file")
     with pytest.raises(HarnessError, match="not a readable ELF"):
         ElfImage(path)
+
+
+def test_the_unit_that_holds_an_offset() -> None:
+    short = (6).to_bytes(4, "little") + bytes(6)
+    long = b"\xff" * 4 + (20).to_bytes(8, "little") + bytes(20)
+    text = short + long + short
+    starts = [unit_start(text, offset) for offset in (0, 9, 10, 41, 42, 51)]
+    assert starts == [0, 0, 10, 10, 42, 42]

@@ -2,76 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Compile, FakeRam
+from fakes import PAGE_TAKEN, SOURCE, FakeKernel
 
 from faultline.checks.leaks import Answer, lost_findings
 from faultline.checks.usertests import failures, parse
-from faultline.ctype import Value
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
 from faultline.hart import Hart
-from faultline.ledger import MAGIC, Ledger, by_stack, event_findings
+from faultline.ledger import Ledger, by_stack, event_findings
 from faultline.ram import PAGE, RAM_BASE
-
-SOURCE = """\
-#include <stdint.h>
-#include "faults/ctl.h"
-struct faultline_ctl faultline_ctl;
-struct faultline_page faultline_ledger[FL_PAGES];
-enum procstate { UNUSED, USED, RUNNING };
-struct proc { enum procstate state; int pid; char name[16]; uint64_t *pagetable; };
-struct proc proc[4];
-volatile long sink;
-__attribute__((noinline)) void kalloc(void) { sink++; }
-__attribute__((noinline)) void kfree(void) { sink++; }
-__attribute__((noinline)) void grow(void) { kalloc(); kfree(); sink++; }
-__attribute__((noinline)) void _start(void) { grow(); for (;;) sink++; }
-"""
-PAGE_TAKEN = RAM_BASE + 900 * PAGE
-
-
-class FakeKernel:
-    """The control block and ledger of SOURCE, in RAM to be filled by a test."""
-
-    def __init__(self, elf: ElfImage, ram: FakeRam) -> None:
-        self.elf, self.fake = elf, ram
-        ram.memory.extend(bytes(16 << 20))
-        self._empty = ram.ram()
-        self.set("faultline_ctl", MAGIC, "magic")
-        self.set("faultline_ctl", 1, "version")
-        self.set("faultline_ctl", 1, "shim")
-        self.set("faultline_ctl", 1000, "pages", "total")
-
-    def set(self, variable: str, value: int, *path: str | int) -> None:
-        found = self.elf.variable(self._empty, variable)
-        assert found is not None
-        for step in path:
-            found = found[step]
-        assert isinstance(found, Value)
-        self.fake.put(found.address, value, found.ctype.size)
-
-    def call(self, function: str) -> int:
-        """Return an address that is a return address in that function."""
-        return self.elf.symbols[function][0] + 4
-
-    def page(self, pa: int, seq: int, live: int, caller: str = "grow") -> None:
-        index = (pa - RAM_BASE) // PAGE
-        for name, value in (("seq", seq), ("live", live)):
-            self.set("faultline_ledger", value, index, name)
-        for kind in ("alloc", "free"):
-            self.set("faultline_ledger", self.call("kalloc"), index, kind, 0)
-            self.set("faultline_ledger", self.call(caller), index, kind, 1)
-
-    def event(self, name: str, count: int, pa: int, live: int = 0) -> None:
-        for key, value in (("count", count), ("pa", pa), ("live", live)):
-            self.set("faultline_ctl", value, name, key)
-        self.set("faultline_ctl", self.call("kfree"), name, "stack", 0)
-        self.set("faultline_ctl", self.call("grow"), name, "stack", 1)
-
-    def ledger(self) -> Ledger:
-        return Ledger(self.fake.ram(), self.elf)
-
 
 @pytest.fixture
 def kernel(compile_guest: Compile, fake_ram: FakeRam) -> FakeKernel:
@@ -127,6 +70,42 @@ def test_events(kernel: FakeKernel, event: str, rule: str, function: str, words:
     assert (finding.rule, finding.where.function) == (rule, function)
     assert words in finding.message
     assert "2 times" in finding.evidence
+
+
+def test_both_frees_of_a_page_freed_twice_are_shown(kernel: FakeKernel) -> None:
+    kernel.page(PAGE_TAKEN, 5, 0, "_start")
+    kernel.event("double_free", 1, PAGE_TAKEN)
+    (finding,) = event_findings(kernel.ledger(), ())
+    first, second, allocated = re.split("\nand again by\n|\nIt had been", finding.evidence)
+    assert "Freed the first time by" in first and "_start()" in first
+    assert "grow()" in second and "_start()" not in second
+    assert allocated.startswith(" allocated by") and "_start()" in allocated
+
+
+@pytest.mark.parametrize(
+    ("pa", "words"),
+    [
+        (0, "a null pointer"),
+        (0x0200_0000, "a device, or nothing"),
+        (PAGE_TAKEN + 8, "inside a page"),
+        (PAGE_TAKEN, "never handed out"),
+    ],
+)
+def test_a_free_of_what_is_no_page_says_what_it_is(
+    kernel: FakeKernel, pa: int, words: str
+) -> None:
+    kernel.event("wild_free", 1, pa)
+    (finding,) = event_findings(kernel.ledger(), ())
+    assert words in finding.message
+    assert "Freed by" in finding.evidence and "grow()" in finding.evidence
+    assert "no kfree() of that page came before" in finding.evidence
+
+
+def test_a_free_inside_a_page_shows_who_had_the_page(kernel: FakeKernel) -> None:
+    kernel.page(PAGE_TAKEN, 5, 0, "_start")
+    kernel.event("wild_free", 1, PAGE_TAKEN + 8)
+    (finding,) = event_findings(kernel.ledger(), ())
+    assert finding.evidence.count("_start()") == 2  # allocated, and freed
 
 
 def test_running_out_of_memory_is_no_refusal(kernel: FakeKernel) -> None:

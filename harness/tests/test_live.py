@@ -9,8 +9,9 @@ from conftest import Compile
 
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
-from faultline.machine import Config, GuestDied, Limits, Machine
+from faultline.machine import GuestDied, Machine
 from faultline.postmortem import death_finding
+from faultline.qemu import Config, Limits
 
 pytestmark = pytest.mark.live
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faultline.hart import cause_words, machine_fault, parse_registers
+from faultline.hart import Hart, cause_words, handler_fault, machine_fault, parse_registers
 from faultline.postmortem import Panic, parse_panic
 
 OURS = """$ forktest\r
@@ -87,3 +87,22 @@ def test_timer_interrupts_are_no_machine_fault() -> None:
 )
 def test_cause_words(cause: int, words: str) -> None:
     assert cause_words(cause) == words
+
+
+TRAMPOLINE = 0x3F_FFFF_F000
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "load page fault at 0x3ffffff00a, in the trap handler itself"),
+        ({"scause": 8}, ""),  # a system call
+        ({"scause": 1 << 63 | 5}, ""),  # an interrupt
+        ({"sepc": 0x8000_1000}, ""),  # a fault elsewhere, which the handler serves
+        ({"pc": 0x8000_1000}, ""),  # it has come further
+        ({"stvec": 0}, ""),
+    ],
+)
+def test_a_handler_that_faults_itself(changed: dict[str, int], words: str) -> None:
+    registers = {"pc": TRAMPOLINE, "stvec": TRAMPOLINE, "sepc": TRAMPOLINE + 10, "scause": 13}
+    assert handler_fault((Hart(0, {"pc": 0}), Hart(1, registers | changed))) == words

@@ -111,3 +111,26 @@ def test_progress_in_a_pipe_is_one_line_a_target() -> None:
 
 def test_reports_are_found_by_being_there() -> None:
     assert {report.option for report in file_reports()} >= {"json", "junit"}
+
+
+def test_the_view_shows_who_sees_what() -> None:
+    def results(*seen: tuple[str, str, tuple[Finding, ...]]) -> tuple[CheckResult, ...]:
+        return tuple(CheckResult(name, status, 1.0, "", found) for name, status, found in seen)
+
+    both = results(("boot", "fail", (PANIC,)), ("leaks", "fail", (LEAK, LEAK, PANIC)))
+    one = results(("boot", "pass", ()), ("leaks", "fail", (LEAK,)))
+    none = results(("boot", "pass", ()), ("leaks", "skip", ()))
+    targets = tuple(
+        TargetResult(name, "variant", "unmap", "caught", EXPECT, checks)
+        for name, checks in (("both", both), ("one", one), ("none", none))
+    )
+    out = io.StringIO()
+    terminal.show(Run("matrix", {}, targets), Console(file=out, width=120), matrix=True)
+    view = out.getvalue().split("seen by", 1)[1]
+    rows = [line.split() for line in view.splitlines() if line.strip()]
+    assert rows[:4] == [
+        ["both", "kernel-panic", "page-leaked", "2"],
+        ["kernel-panic"],
+        ["one", "–", "page-leaked", "only", "leaks"],
+        ["none", "–", "skip", "–"],
+    ]

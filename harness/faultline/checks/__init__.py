@@ -6,6 +6,9 @@ A check is a function that takes a Bench and yields findings:
     def name(bench: Bench) -> Iterator[Finding]:
         \"\"\"Its title, as a sentence that holds for a correct kernel\"\"\"
 
+A check that takes long can be done in `parts`, each on a machine of its own: bench.part
+tells it which. One that is `quick` also runs where nothing is expected of it.
+
 If the guest dies while the check waits for it, the runner reports that, with what the
 ledger knows of the cause; every check therefore also has those rules.
 """
@@ -39,9 +42,13 @@ class Check:
     rules: tuple[Rule, ...]
     needs: tuple[str, ...]
     run: CheckFunction
+    parts: tuple[str, ...] = ()
+    quick: bool = False
 
 
-def check(*rules: Rule, needs: tuple[str, ...] = ()) -> Callable[[CheckFunction], Check]:
+def check(
+    *rules: Rule, needs: tuple[str, ...] = (), parts: tuple[str, ...] = (), quick: bool = False
+) -> Callable[[CheckFunction], Check]:
     """Make a function a check with these rules; `needs` are checks that must pass first."""
 
     def declare(function: CheckFunction) -> Check:
@@ -49,7 +56,7 @@ def check(*rules: Rule, needs: tuple[str, ...] = ()) -> Callable[[CheckFunction]
             raise ValueError(f"check {function.__name__} has no docstring for a title")
         title = function.__doc__.strip().split("\n")[0].rstrip(".")
         every = tuple(dict.fromkeys((*rules, *EVENT_RULES, *DEATH_RULES)))
-        return Check(function.__name__, title, every, needs, function)
+        return Check(function.__name__, title, every, needs, function, parts, quick)
 
     return declare
 

@@ -2,143 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from ..audit import RULES, audit_moment, satp
+from ..audit.moment import Moment
 from ..bench import Bench
-from ..ctype import Value
-from ..elf import ElfImage
-from ..errors import HarnessError
-from ..finding import Finding, Rule, Where
+from ..finding import Finding
 from ..hart import Hart
-from ..ledger import Ledger, responsible
-from ..machine import PROMPT, Machine
-from ..processes import kernel_root
+from ..ledger import Ledger
+from ..machine import PROMPT, GuestDied, Machine
+from ..processes import processes
 from ..ram import Ram
-from ..sv39 import satp_root
-from ..unwind import call_path, path_text
 from . import Unchecked, check
+from .boot import ATTEMPTS, STARTING
 
 HARTS = 3
-SAMPLES = 400
+SAMPLES = 60
 BETWEEN = 0.002  # seconds that it runs between two looks
-ROUNDS = 1000  # of each load; it is started again when it is done
+PAIRS = 2  # of processes that do nothing but switch to each other
+ROUNDS = 1000  # of a load that makes and frees tables; it is started again when it is done
+SETTLE = 0.002  # wall seconds between two looks whether the guest is idle
+PATIENCE = 500  # such looks
+LOOKS = 50  # at a machine on which there will be no shell
 
-SATP_NOT_RESTORED = Rule(
-    "satp-not-restored",
-    "error",
-    "A hart that runs no process has a process's page table loaded. Another hart may free "
-    "that table at any moment, for the process is no longer running; then the first fetch "
-    "after the next TLB miss goes astray. It shows only with several harts, and only "
-    "sometimes. When swtch() comes back to the scheduler, the global kernel page table must "
-    "be loaded, and fenced, before p->lock is released.",
-    "Load kernel_pagetable right after swtch(), not where nothing was found to run.",
-)
-SATP_FREED = Rule(
-    "satp-freed",
-    "error",
-    "A hart has a page table loaded whose root page has been freed. The next owner of that "
-    "page writes its own data into what this hart takes for page-table entries.",
-    "Who freed the table while it was loaded? No hart may be on it when p->lock is free.",
-)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A machine that stands still."""
-
-    ram: Ram
-    elf: ElfImage
-    harts: tuple[Hart, ...]
-    cpus: Value
-    ledger: Ledger
-    kernel_root: int
-
-
-RamRule = Callable[[Moment], Iterator[Finding]]
-
-
-@check(SATP_NOT_RESTORED, SATP_FREED, needs=("boot",))
+@check(*RULES)
 def audit(bench: Bench) -> Iterator[Finding]:
-    """Whenever one looks, every hart is on a page table that it may be on"""
-    with bench.machine(harts=HARTS, icount=False) as machine:
-        machine.wait_prompt()
-        seen: set[str] = set()
-        started = 0
-        for _ in range(SAMPLES):
-            while started - machine.said().count(f"@{bench.nonce} leak") < HARTS:
-                machine.send(f"probe {bench.nonce} leak forkexec {ROUNDS} &")
-                machine.expect(PROMPT, "the prompt after starting the load")
-                started += 1
-            machine.watch(BETWEEN)
-            for finding in at_rest(bench, machine):
-                if finding.rule not in seen:
-                    seen.add(finding.rule)
-                    yield finding
+    """At every moment page tables, free list and page counters are as they should be"""
+    known: set[str] = set()
+    for found in look_at_poses(bench):
+        yield from new_findings(found, known)
+    if not known:
+        for found in look_under_load(bench):
+            yield from new_findings(found, known)
+            if known:
+                return  # what else the next looks would see depends on chance
 
 
-def at_rest(bench: Bench, machine: Machine) -> list[Finding]:
-    """Stop the machine, apply every RAM rule, and let it run on."""
-    harts = machine.stop()
-    cpus = bench.elf.variable(machine.ram, "cpus")
-    if cpus is None or not len(cpus):
-        raise Unchecked(f"{bench.elf.path}: no cpus[] with debug information")
-    moment = Moment(
-        machine.ram,
-        bench.elf,
-        harts,
-        cpus,
-        Ledger(machine.ram, bench.elf),
-        kernel_root(machine.ram, bench.elf),
+def new_findings(found: list[Finding], known: set[str]) -> list[Finding]:
+    """Return what one look has found, without the rules that were broken at earlier ones,
+    for a mistake has consequences; and each rule once for each function."""
+    fresh = {(f.rule, f.where.function): f for f in reversed(found) if f.rule not in known}
+    known |= {rule for rule, _ in fresh}
+    return list(reversed(fresh.values()))
+
+
+def look_at_poses(bench: Bench) -> Iterator[list[Finding]]:
+    """Audit a machine with one hart after boot and in each of the probe's poses; if it dies
+    before, what it left behind. Yields what each look has found."""
+    with bench.machine() as machine:
+        try:
+            reached = _boot(machine)
+            if reached:
+                yield at_rest(bench, machine, "after boot")
+            for name in _poses(bench, machine) if reached else ():
+                bench.say(f"audit: {name}")
+                yield at_rest(bench, machine, f"in the probe's pose `{name}`")
+                machine.send("")
+        except GuestDied as died:
+            when = f"after the guest's end ({died.death.kind})"
+            yield _audit(bench, machine.ram, died.death.harts, when=when)
+            raise
+        if not reached:
+            yield _look_while_init_tries(bench, machine)
+
+
+def _look_while_init_tries(bench: Bench, machine: Machine) -> list[Finding]:
+    """Audit a machine on which init starts one shell after the other, until a look shows
+    something: the child with the mistake may just have ended."""
+    for _ in range(LOOKS):
+        found = _audit(bench, machine.ram, machine.stop(), when="while init tries on")
+        if found:
+            return found
+        machine.resume()
+        machine.watch(SETTLE)
+    raise Unchecked("there is no shell, and nothing is wrong with the page tables")
+
+
+def _boot(machine: Machine) -> bool:
+    """Wait for the prompt; return whether it came before init had tried too often."""
+    machine.expect(
+        rf"{PROMPT}|(?:{STARTING}(?:(?!{PROMPT})[\s\S])*){{{ATTEMPTS}}}",
+        "the shell's prompt",
+        machine.config.limits.boot,
     )
-    found = [finding for rule in RAM_RULES for finding in rule(moment)]
+    return machine.said().count(STARTING) < ATTEMPTS
+
+
+def _poses(bench: Bench, machine: Machine) -> Iterator[str]:
+    """Start the probe; yield each pose that it takes up. It waits for a line then."""
+    machine.send(f"probe {bench.nonce} pose")
+    while True:
+        answer = machine.expect(
+            rf"@{bench.nonce} pose (ok|fail=\S+|[a-z-]+)\r?\n|{PROMPT}", "the probe's next pose"
+        )
+        name = answer[1]
+        if name is None or name == "ok" or name.startswith("fail="):
+            return
+        yield name
+
+
+def at_rest(bench: Bench, machine: Machine, when: str) -> list[Finding]:
+    """Let the guest come to rest, stop it, audit everything, and let it run on."""
+    for _ in range(PATIENCE):
+        harts = machine.stop()
+        quiet = is_idle(bench, machine)
+        if quiet:
+            break
+        machine.resume()
+        machine.watch(SETTLE)
+    else:
+        harts = machine.stop()
+    found = _audit(bench, machine.ram, harts, quiet=quiet, when=when)
     machine.resume()
     return found
 
 
-def satp_not_restored(moment: Moment) -> Iterator[Finding]:
-    """A hart without a process is on the global table."""
-    for hart in moment.harts:
-        root = satp_root(hart["satp"])
-        cpu = moment.cpus[hart.number]
-        if root is None or int(cpu["proc"]) or root == moment.kernel_root:
-            continue
-        yield SATP_NOT_RESTORED.finding(
-            f"Hart {hart.number} runs no process, but its page table is 0x{root:x}, not "
-            f"kernel_pagetable (0x{moment.kernel_root:x}).",
-            where=_after_swtch(moment, cpu),
-            evidence=_at(moment, hart),
-        )
+def is_idle(bench: Bench, machine: Machine) -> bool:
+    """Tell whether every process of a stopped machine sleeps, and every hart knows it."""
+    cpus = bench.elf.variable(machine.ram, "cpus")
+    if cpus is None:
+        raise Unchecked(f"{bench.elf.path}: no cpus[] with debug information")
+    if any(int(cpu["proc"]) for cpu in cpus):
+        return False
+    states = {process.state for process in processes(machine.ram, bench.elf)}
+    return not states & {"USED", "RUNNABLE", "RUNNING"}
 
 
-def satp_freed(moment: Moment) -> Iterator[Finding]:
-    """No hart's root page is free."""
-    for hart in moment.harts:
-        root = satp_root(hart["satp"])
-        if root is None or not moment.ledger.is_free(root):
-            continue
-        page = moment.ledger.page(root)
-        assert page is not None
-        places = responsible(call_path(moment.elf, page.free))
-        yield SATP_FREED.finding(
-            f"Hart {hart.number} has the page table at 0x{root:x} loaded, which is free.",
-            where=places[0] if places else Where(),
-            evidence=f"{_at(moment, hart)}\nThe page was freed by\n{path_text(places)}",
-        )
+def _audit(
+    bench: Bench, ram: Ram, harts: tuple[Hart, ...], *, quiet: bool = False, when: str
+) -> list[Finding]:
+    return list(audit_moment(_moment(bench, ram, harts, quiet=quiet, when=when)))
 
 
-RAM_RULES: tuple[RamRule, ...] = (satp_not_restored, satp_freed)
+def _moment(
+    bench: Bench, ram: Ram, harts: tuple[Hart, ...], *, quiet: bool = False, when: str = ""
+) -> Moment:
+    moment = Moment(
+        ram, bench.elf, harts, Ledger(ram, bench.elf), quiet, when, bench.build.kpt == "share"
+    )
+    if moment.cpus is None:
+        raise Unchecked(f"{bench.elf.path}: no cpus[] with debug information")
+    return moment
 
 
-def _after_swtch(moment: Moment, cpu: Value) -> Where:
-    """Return where swtch() comes back to when a process gives its hart back."""
-    try:
-        back = int(cpu["context"]["ra"])
-    except KeyError as error:
-        raise HarnessError(f"{moment.elf.path}: struct cpu: {error}") from error
-    return moment.elf.where(back, call=True)
-
-
-def _at(moment: Moment, hart: Hart) -> str:
-    places = moment.elf.frames(hart.pc)
-    return f"hart {hart.number} is at {places[0] if places else f'0x{hart.pc:x}'}"
+def look_under_load(bench: Bench) -> Iterator[list[Finding]]:
+    """Look at several harts again and again while they run, at what they have loaded."""
+    with bench.machine(harts=HARTS, icount=False) as machine:
+        machine.wait_prompt()
+        for _ in range(PAIRS):
+            machine.send(f"probe {bench.nonce} pingpong &")
+            machine.expect(PROMPT, "the prompt after starting the load")
+        started = 0
+        for _ in range(SAMPLES):
+            if started == machine.said().count(f"@{bench.nonce} leak"):
+                machine.send(f"probe {bench.nonce} leak forkexec {ROUNDS} &")
+                machine.expect(PROMPT, "the prompt after starting the load")
+                started += 1
+            machine.watch(BETWEEN)
+            yield list(satp.apply(_moment(bench, machine.ram, machine.stop())))
+            machine.resume()

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from ..bench import Bench
 from ..finding import Finding, Rule, Where
-from ..ledger import EVENT_RULES, Ledger, Page, by_stack, event_findings, responsible
-from ..machine import GuestDied, Machine
-from ..postmortem import death_finding
-from ..processes import references
+from ..ledger import Ledger, Page, by_stack, event_findings, responsible
+from ..machine import Machine
+from ..ownership import holders, who_should_free
 from ..unwind import call_path, path_text
 from . import Unchecked, check
 
@@ -23,16 +22,33 @@ PAGE_LEAKED = Rule(
     "error",
     "Pages were allocated, what they were for is over, and they were never freed. Each round "
     "loses some more, until kalloc() has none left: then fork and exec fail, long after and "
-    "far from the mistake. The place shown is where the lost pages were allocated; the "
-    "mistake is where their owner is cleaned up.",
+    "far from the mistake; a real machine, which stays up for weeks, dies of one page a "
+    "fork. The place shown is where the lost pages were allocated; the mistake is where "
+    "their owner is cleaned up: a step that is missing, too few pages, an error path that "
+    "returns too early.",
     "Who should free this page: freeproc(), exec() on its way out, an error path?",
+    "break freeproc\n"
+    "continue\n"
+    "print/x *p                 # what does the process still hold?\n"
+    "break kfree\n"
+    "commands                   # which of it is given back?\n"
+    "print/x pa\n"
+    "continue\n"
+    "end\n"
+    "continue",
 )
 ACTION_FAILED = Rule(
     "action-failed",
     "error",
     "A system call failed although there was no reason for it: the probe does ordinary "
-    "things, with plenty of memory, and each of them must succeed.",
+    "things, with plenty of memory, and each of them must succeed. Programs on a real "
+    "machine give up when that happens. A page that could not be had although there were "
+    "some, a check that refuses too much, or a mapping that is missing does it.",
     "Try the same in a small program of your own.",
+    "break syscall if myproc()->name[0] == 'p'   # the probe's\n"
+    "continue\n"
+    "finish\n"
+    "print (long)myproc()->trapframe->a0         # -1: this one failed",
 )
 
 
@@ -46,7 +62,7 @@ class Answer:
     failed: str  # the call that did not do what it should, or nothing
 
 
-@check(PAGE_LEAKED, ACTION_FAILED, needs=("boot",))
+@check(PAGE_LEAKED, ACTION_FAILED, needs=("boot",), quick=True)
 def leaks(bench: Bench) -> Iterator[Finding]:
     """After fork, exec, sbrk, pipe and the rest, every page is free again"""
     with bench.machine() as machine:
@@ -110,22 +126,24 @@ def lost_findings(ledger: Ledger, action: str, answer: Answer) -> Iterator[Findi
     groups = by_stack(ledger.lost())
     if not groups:
         return
-    referred = references(ledger.ram, ledger.elf)
+    looked_for = {page.pa for pages in groups.values() for page in pages[:SHOWN]}
+    held_by = holders(ledger.ram, ledger.elf, looked_for)
     for stack, pages in groups.items():
         places = responsible(call_path(ledger.elf, stack))
         per_round = len(pages) / answer.rounds
         yield PAGE_LEAKED.finding(
             f"{len(pages)} pages were lost in {answer.rounds} rounds of `{action}` "
-            f"({per_round:.3g} a round), allocated here.",
+            f"({per_round:.3g} a round), allocated here. "
+            f"{who_should_free(ledger.elf, places)}".rstrip(),
             where=places[0] if places else Where(),
-            evidence=f"Allocated by\n{path_text(places)}\n" + _held(pages, referred),
+            evidence=f"Allocated by\n{path_text(places)}\n" + _held(pages, held_by),
         )
 
 
-def _held(pages: list[Page], referred: dict[int, str]) -> str:
+def _held(pages: list[Page], held_by: dict[int, str]) -> str:
     lines = []
     for page in pages[:SHOWN]:
-        by = referred.get(page.pa, "nothing in any page table refers to it")
+        by = held_by.get(page.pa, "nothing in any page table refers to it")
         lines.append(f"page 0x{page.pa:x}: {by}")
     if len(pages) > SHOWN:
         lines.append(f"and {len(pages) - SHOWN} more")

@@ -3,38 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..bench import Bench
 from ..elf import ElfImage
 from ..finding import Finding, Rule, Where
-from ..machine import GuestDied
+from ..machine import GuestDied, Machine
 from . import check
+
+PARTS = 4
+# What tests cost, in processor seconds of an ordinary host; only their proportions matter.
+USUAL_COST = 0.1
+COSTS = {
+    "disk_full": 5.6, "memory_back": 2.6, "file_largest": 2.0, "inodes_all": 2.0,
+    "file_shared_append": 1.8, "memory_all": 1.7, "exec_bad_place": 1.6,
+    "memory_none_left": 1.4, "preempt": 0.8, "memory_forks": 0.8, "link_many": 0.7,
+    "race_exec": 0.6, "kill_at_once": 0.6, "exit_closes": 0.5, "uptime_monotonic": 0.5,
+    "race_create": 0.5, "kill_each": 0.4, "pipe_sizes": 0.4, "fork_limit": 0.4,
+    "file_pieces": 0.3, "registers_interrupt": 0.3, "race_write": 0.3, "copy_bad": 0.3,
+}  # fmt: skip
+# What one command may name: the shell reads 127 characters, exec takes 31 arguments.
+COMMAND_LENGTH, COMMAND_NAMES = 120, 30
 
 FAILED = Rule(
     "usertest-failed",
     "error",
     "One of the tests in usertests failed: a system call did not do, or did not return, "
-    "what it promises. What the test printed says what it expected and what it got.",
+    "what it promises. What the test printed says what it expected and what it got. It "
+    "would fail on real hardware just the same: programs count on what the call promises. "
+    "Most often a check of an argument, an error path or a step for a rare case is missing.",
     "Run `usertests NAME` in the shell, and read the test of that name in user/.",
+    "add-symbol-file build/share/user/usertests.elf\n"
+    "tbreak NAME                # the test's function, in user/tests_*.c\n"
+    "continue                   # then type `usertests NAME` at the shell\n"
+    "break syscall              # each system call the test makes from here on\n"
+    "print myproc()->trapframe->a7",
 )
 DIED = Rule(
     "usertests-died",
     "error",
     "The kernel panicked or stopped getting anywhere during a test. No program may be able "
-    "to do that, however badly it behaves.",
+    "to do that, however badly it behaves: on real hardware it takes every other program "
+    "and whatever was not yet on the disk with it. A value that came from a program was "
+    "used before it was checked, or something ran out and nobody had looked.",
     "Run `usertests NAME` in the shell; the panic's call path is in the next finding.",
+    "break panic\n"
+    "continue                   # then type `usertests NAME` at the shell\n"
+    "backtrace\n"
+    "print *myproc()",
 )
 INCOMPLETE = Rule(
     "usertests-incomplete",
     "error",
-    "usertests came back to the prompt without its last line. It ended too early: it was "
-    "killed, it could not be executed, or its output was lost.",
+    "usertests came back to the prompt without its last line, or without the results of "
+    "tests it was asked to run. It ended too early: it was killed, it could not be "
+    "executed, or its output was lost. The same happens to any long-running program, on "
+    "any hardware: an exec that fails now and then, a write that is cut short, a process "
+    "that is killed for a fault it did not make.",
     "Is usertests in the file system image, and does it get its output written?",
+    "break exec                 # does it come to the end, and return argc?\n"
+    "break usertrap if (long)$scause >= 0 && $scause != 8\n"
+    "continue                   # a fault in user mode: see $sepc, $stval",
 )
 
 _RESULT = re.compile(r"test (\S+): (OK|FAILED|SKIPPED)\b.*")
+_LISTED = re.compile(r"(\w+)(?: \(slow\))?")
 
 
 @dataclass(frozen=True)
@@ -46,35 +80,109 @@ class Result:
     printed: str
 
 
-@check(FAILED, DIED, INCOMPLETE, needs=("boot",))
+@check(
+    FAILED,
+    DIED,
+    INCOMPLETE,
+    needs=("boot",),
+    parts=tuple(f"{number}/{PARTS}" for number in range(1, PARTS + 1)),
+)
 def usertests(bench: Bench) -> Iterator[Finding]:
     """All of usertests passes"""
     program = bench.build.program("usertests")
     with bench.machine() as machine:
         machine.wait_prompt()
-        before = len(machine.said())
-        try:
-            said = machine.shell("usertests")
-        except GuestDied as died:
-            said = machine.said()[before:]
-            results, rest = parse(said)
-            yield from failures(results, program)
-            last = results[-1].name if results else None
-            yield DIED.finding(
-                f"usertests did not survive {_after(last)}: {died.death.words}",
-                evidence=f"Printed since then:\n{rest[-1500:]}",
-            )
-            raise
+        if bench.part:
+            for names in _commands_of(machine, bench.part, bench.test):
+                yield from run(machine, names, program)
+        elif bench.test:
+            found = False
+            for finding in run(machine, [bench.test], program):
+                found = True
+                yield finding
+            if not found:
+                yield from run(machine, [], program)
+        else:
+            yield from run(machine, [], program)
+
+
+def run(
+    machine: Machine, names: Sequence[str], program: ElfImage | None
+) -> Iterator[Finding]:
+    """Run the tests of these names, or all; yield what went wrong.
+
+    If the guest dies, raises GuestDied after the findings that lead there.
+    """
+    before = len(machine.said())
+    try:
+        said = machine.shell(" ".join(["usertests", *names]))
+    except GuestDied as died:
+        said = machine.said()[before:]
         results, rest = parse(said)
         yield from failures(results, program)
-        done = re.search(r"^(ALL TESTS PASSED|SOME TESTS FAILED)$", said, re.MULTILINE)
-        failed = any(result.result == "FAILED" for result in results)
-        if not done or (done[1] == "ALL TESTS PASSED") == failed:
-            yield INCOMPLETE.finding(
-                f"usertests ended {_after(results[-1].name if results else None)} without "
-                + ("the last line that fits its results." if done else "its last line."),
-                evidence=f"The last output:\n{said[-1500:]}",
-            )
+        yield DIED.finding(
+            f"usertests did not survive {_after(results, names)}: {died.death.words}",
+            evidence=f"Printed since then:\n{rest[-1500:]}",
+        )
+        raise
+    results, _ = parse(said)
+    yield from failures(results, program)
+    done = re.search(r"^(ALL TESTS PASSED|SOME TESTS FAILED)$", said, re.MULTILINE)
+    failed = any(result.result == "FAILED" for result in results)
+    unseen = [name for name in names if name not in {result.name for result in results}]
+    if not done:
+        problem = f"{_after(results, names)} without its last line"
+    elif (done[1] == "ALL TESTS PASSED") == failed:
+        problem = f"{_after(results, names)} without the last line that fits its results"
+    elif unseen:
+        problem = f"without a result of {', '.join(unseen)}"
+    else:
+        return
+    yield INCOMPLETE.finding(
+        f"usertests ended {problem}.", evidence=f"The last output:\n{said[-1500:]}"
+    )
+
+
+def _commands_of(machine: Machine, part: str, test: str) -> list[list[str]]:
+    """Return a part's tests as commands; the first part begins with `test`, if any.
+
+    A test program that cannot list its tests runs as a whole, in the first part.
+    """
+    number = int(part.split("/")[0]) - 1
+    listed = [_LISTED.fullmatch(line) for line in machine.shell("usertests -l").split("\n") if line]
+    names = [match[1] for match in listed if match]
+    if not names or len(names) != len(listed):
+        return [] if number else [[]]
+    chosen = groups(names, PARTS)[number]
+    if test in names:
+        chosen = [name for name in chosen if name != test]
+        chosen = chosen if number else [test, *chosen]
+    return list(commands(chosen))
+
+
+def groups(names: Sequence[str], count: int) -> list[list[str]]:
+    """Divide tests into groups of about the same cost; each keeps the order of the list."""
+    order = {name: index for index, name in enumerate(names)}
+    found: list[list[str]] = [[] for _ in range(count)]
+    spent = [0.0] * count
+    for name in sorted(names, key=lambda name: (-COSTS.get(name, USUAL_COST), order[name])):
+        cheapest = spent.index(min(spent))
+        found[cheapest].append(name)
+        spent[cheapest] += COSTS.get(name, USUAL_COST)
+    return [sorted(group, key=lambda name: order[name]) for group in found]
+
+
+def commands(names: Sequence[str]) -> Iterator[list[str]]:
+    """Divide tests into as few commands as the shell can read and exec can take."""
+    command: list[str] = []
+    for name in names:
+        length = len(" ".join(["usertests", *command, name]))
+        if command and (length > COMMAND_LENGTH or len(command) == COMMAND_NAMES):
+            yield command
+            command = []
+        command.append(name)
+    if command:
+        yield command
 
 
 def parse(said: str) -> tuple[list[Result], str]:
@@ -105,14 +213,16 @@ def failures(results: list[Result], program: ElfImage | None) -> Iterator[Findin
 
 
 def test_place(program: ElfImage | None, name: str) -> Where:
-    """Return where the test of that name is, if the program's debug information tells."""
+    """Return where the test of that name is; without debug information, just its name."""
     if program is not None:
         for function in (name, f"test_{name}"):
             place = program.function_place(function)
             if place is not None:
                 return place
-    return Where()
+    return Where(function=name)
 
 
-def _after(test: str | None) -> str:
-    return f"the test after {test}" if test else "its first test"
+def _after(results: Sequence[Result], names: Sequence[str]) -> str:
+    if results:
+        return f"the test after {results[-1].name}"
+    return f"test {names[0]}" if len(names) == 1 else "its first test"

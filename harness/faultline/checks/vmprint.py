@@ -19,60 +19,101 @@ MISSING = Rule(
     "vmprint-missing",
     "error",
     "Nothing that looks like a page table was printed before the shell's prompt. exec() "
-    "must print the first process's table as it returns.",
+    "must print the first process's table as it returns. On hardware there is no harness to "
+    "look into memory: what a kernel prints is all that shows what the hart translates. "
+    "Usually the call is missing, or stands under a condition that never holds.",
     "In exec(), just before the return, print the table if the process's pid is 1.",
+    "tbreak vmprint             # never reached? then nobody calls it\n"
+    "break exec\n"
+    "continue\n"
+    "finish                     # what happens before it returns?",
 )
 FORMAT = Rule(
     "vmprint-format",
     "error",
     "A line is not in the format asked for: `page table 0x…` first, then for each entry its "
     "level in `..`, separated by single blanks, its index, `: pte 0x…` and ` pa 0x…`, with "
-    "16 hexadecimal digits each. Whoever reads the output, person or program, counts on it.",
+    "16 hexadecimal digits each. Whoever reads the output, person or program, counts on it, "
+    "and has nothing else on real hardware. %x for %p, a blank too many and a forgotten "
+    "colon are the usual ways.",
     HINT,
+    "break vmprint\n"
+    "continue\n"
+    "x/8gx pagetable            # what should be printed, in full width",
 )
 DEPTH = Rule(
     "vmprint-depth",
     "error",
     "An entry is printed at another level than the one it lies at: one `..` for the root "
     "table's entries, two and three for those below. The level is how the reader knows "
-    "which bits of the address an index stands for.",
+    "which bits of the address an index stands for: a hart takes nine at each level. It goes "
+    "wrong where the depth is a static variable, or is counted up and never down.",
     "The recursion must pass its depth on, plus one, and print one `..` for each level.",
+    "break print_table          # or whatever calls itself\n"
+    "continue\n"
+    "info args                  # the depth, and the table it belongs to\n"
+    "backtrace                  # as deep as the stack is",
 )
 ORDER = Rule(
     "vmprint-order",
     "error",
     "The entries are printed in another order than that of a walk: ascending indices, and "
-    "right after each entry that points to a table what lies in that table.",
+    "right after each entry that points to a table what lies in that table. That is the order "
+    "in which addresses rise, so what is printed reads like the map that the hart uses. Two "
+    "loops, one for tables and one for leaves, or a loop that counts down, break it.",
     "Print the entry first, then go down into it, then go on to the next index.",
+    "break print_table\n"
+    "continue\n"
+    "display i                  # the loop's index\n"
+    "next",
 )
 ENTRY_MISSING = Rule(
     "vmprint-entry-missing",
     "error",
     "An entry that is valid in memory was not printed. A walk that leaves entries out hides "
-    "exactly what one prints a table for.",
+    "exactly what one prints a table for: the hart uses such an entry all the same. People "
+    "test PTE_U or PTE_R where PTE_V is meant, stop one short of 512, or stop at level two.",
     "Every entry with PTE_V counts: leaves, tables, those without PTE_U, the last index too.",
+    "break vmprint\n"
+    "continue\n"
+    "print/x pagetable[0]@512   # all of the root's; those with bit 0 set count\n"
+    "print/x ((unsigned long *)(pagetable[0] >> 10 << 12))[0]@512  # the table below",
 )
 ENTRY_EXTRA = Rule(
     "vmprint-entry-extra",
     "error",
     "An entry was printed that is not valid in memory. Entries without PTE_V have no "
-    "meaning, and what lies below a leaf is data, not a table.",
+    "meaning to a hart, whatever their other bits say, and what lies below a leaf is data, "
+    "not a table. The test for PTE_V is missing, or the one that ends the walk at a leaf.",
     "Skip entries without PTE_V, and do not go down into entries with R, W or X.",
+    "break print_table\n"
+    "continue\n"
+    "print/x pagetable[i]       # bit 0 clear: not valid; bits 1 to 3 set: a leaf",
 )
 FLAGS = Rule(
     "vmprint-flags",
     "error",
     "The pte printed differs from the one in memory, other than in the accessed and dirty "
-    "bits, which change by themselves.",
+    "bits, which the hart itself may set. A pte in an int loses its upper half; one whose "
+    "flags were masked away shows nothing of what a hart would allow.",
     "Print the entry itself, all 64 bits of it.",
+    "break print_table\n"
+    "continue\n"
+    "print/x pagetable[i]       # the entry, to compare with the line printed next\n"
+    "ptype pagetable[i]         # 64 bits wide?",
 )
 PA = Rule(
     "vmprint-pa",
     "error",
     "The physical address printed is not the entry's: that is bits 10 to 53 of the entry, "
     "times 4096, so (pte >> 10) << 12. The root's address in the first line must be where "
-    "the table is.",
+    "the table is. It is the address that the hart puts on the bus, so whoever debugs with a "
+    "wrong one looks at the wrong memory. A shift too many or too few is enough.",
     "PTE2PA() in riscv.h does the conversion.",
+    "break print_table\n"
+    "continue\n"
+    "print/x pagetable[i] >> 10 << 12   # what to print\n"
+    "print/x PTE2PA(pagetable[i])       # what the macro makes of it (build with -g3)",
 )
 
 _HEADER = re.compile(r"page table (\S*)")
@@ -102,7 +143,11 @@ class Listing:
     malformed: tuple[str, ...]
 
 
-@check(MISSING, FORMAT, DEPTH, ORDER, ENTRY_MISSING, ENTRY_EXTRA, FLAGS, PA, needs=("boot",))
+@check(
+    *(MISSING, FORMAT, DEPTH, ORDER, ENTRY_MISSING, ENTRY_EXTRA, FLAGS, PA),
+    needs=("boot",),
+    quick=True,
+)
 def vmprint(bench: Bench) -> Iterator[Finding]:
     """The first process's page table is printed as it is in memory"""
     with bench.machine() as machine:

@@ -8,8 +8,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ..verdict import AS_EXPECTED, Run, TargetResult
+from ..verdict import AS_EXPECTED, CheckResult, Run, TargetResult
 
+NOTHING = "–"
+EVIDENCE_LINES = 30  # of one finding, on the terminal
 COLOURS = {
     "clean": "green", "caught": "green", "pass": "green", "no-oracle": "yellow",
     "misdiagnosed": "red", "missed": "red", "fail": "red", "error": "bold red",
@@ -49,9 +51,12 @@ class Progress:
         """Say what is being done with a target."""
         self._running[name] = words
 
+    def ended(self, name: str) -> None:
+        """Stop saying what is being done under that name."""
+        self._running.pop(name, None)
+
     def finished(self, target: TargetResult) -> None:
         """Say how a target ended."""
-        self._running.pop(target.id, None)
         self.done += 1
         if self._quiet:
             return
@@ -83,9 +88,39 @@ def table(run: Run) -> Table:
     return grid
 
 
-def show(run: Run, console: Console, *, verbose: bool = False) -> None:
-    """Print the table, what is not as expected in full, and the summary."""
+def view(run: Run) -> Table:
+    """Return which check saw what of which fault: the rule, or – if it saw nothing.
+
+    A fault that only one check has seen is marked: without that check it would be missed.
+    """
+    names = list(dict.fromkeys(one.check for target in run.targets for one in target.checks))
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("fault", *names, "seen by"):
+        grid.add_column(name, overflow="fold")
+    for target in run.targets:
+        cells = {one.check: _seen(one) for one in target.checks}
+        seen_by = [one.check for one in target.checks if one.status == "fail"]
+        mark = f"only {seen_by[0]}" if len(seen_by) == 1 else str(len(seen_by) or NOTHING)
+        style = "bold yellow" if len(seen_by) == 1 else ""
+        row = [cells.get(name, "") for name in names]
+        grid.add_row(target.id, *row, Text(mark, style))
+    return grid
+
+
+def _seen(result: CheckResult) -> str:
+    """Return the rules of a check's findings, or how it came to none."""
+    rules = dict.fromkeys(finding.rule for finding in result.findings)
+    return "\n".join(rules) if rules else NOTHING if result.status == "pass" else result.status
+
+
+def show(run: Run, console: Console, *, verbose: bool = False, matrix: bool = False) -> None:
+    """Print the table, what is not as expected in full, and the summary.
+
+    With `matrix`, also which check saw what.
+    """
     console.print(table(run))
+    if matrix:
+        console.print("", view(run), sep="\n")
     for target in run.targets:
         if verbose or target.verdict not in AS_EXPECTED:
             explain(target, console)
@@ -112,7 +147,12 @@ def explain(target: TargetResult, console: Console) -> None:
     for finding in target.findings:
         say(f"  {finding.severity}: {finding.message}")
         say(f"    {finding.check}/{finding.rule} at {finding.where}")
-        say(_indent(finding.evidence, 6))
+        evidence = finding.evidence.splitlines()
+        if len(evidence) > EVIDENCE_LINES:
+            left_out = f"… {len(evidence) - EVIDENCE_LINES} lines; all of them are in the JSON …"
+            half = EVIDENCE_LINES // 2
+            evidence = [*evidence[:half], left_out, *evidence[-half:]]
+        say(_indent("\n".join(evidence), 6))
         if finding.hint:
             say(f"    hint: {finding.hint}")
 

@@ -1,0 +1,127 @@
+"""Which function is responsible for an entry: what the ledger tells of the pages concerned.
+
+The ledger knows who allocated and who freed a page last, not who wrote an entry. So the
+place of a finding is the innermost function of that stack that decided something: the
+allocator is left out, and with it what only carries out what others ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..elf import ElfImage
+from ..finding import Where
+from ..ledger import ALLOCATOR, Ledger, Page
+from ..ram import PAGE
+from ..unwind import call_path, path_text
+
+# Functions that map what they are told to.
+MAPPERS = ALLOCATOR | {
+    "table_alloc", "walk", "mappages", "kvmmap", "ukvmmap", "uvmalloc", "uvmcreate", "uvmcopy",
+    "uvminit", "uvmfirst", "mirror_map", "mirror_build",
+}  # fmt: skip
+# Functions that unmap and free what they are told to.
+UNMAPPERS = ALLOCATOR | {
+    "uvmunmap", "uvmdealloc", "uvmfree", "free_empty", "free_tables", "freewalk", "kvmfree",
+    "mirror_free", "proc_freepagetable",
+}  # fmt: skip
+# What makes a whole kernel table, without what is the process's own.
+TABLE_MAKERS = frozenset({"kvmcreate", "proc_kvminit", "map_kernel"})
+
+
+class Blame:
+    """Answers from the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._pages: dict[int, Page | None] = {}
+        self._asked: dict[tuple[tuple[int, ...], tuple[str, ...]], Where] = {}
+        self._paths: dict[tuple[int, ...], list[Where]] = {}
+
+    def page(self, pa: int) -> Page | None:
+        """Return the ledger's entry of the page that holds `pa`; None if it has none."""
+        pa -= pa % PAGE
+        if pa not in self._pages:
+            self._pages[pa] = self.ledger.page(pa) if self.ledger.ready else None
+        return self._pages[pa]
+
+    def is_free(self, pa: int) -> bool:
+        """Tell whether a page is not allocated: freed, or never allocated at all."""
+        if not self.ledger.ready or not self.ledger.ram.holds(pa):
+            return False
+        end = self.ledger.elf.address("end")
+        return not self.ledger.is_live(pa) and end is not None and pa >= end
+
+    def asked(self, *pages: int, skip: Iterable[str] = ()) -> Where:
+        """Return who asked for the first of these pages of which that is known."""
+        key = pages, tuple(skip)
+        if key not in self._asked:
+            unwanted = MAPPERS | set(skip)
+            stacks = [page.alloc for page in map(self.page, pages) if page]
+            places = [self._innermost(stack, unwanted) for stack in stacks]
+            self._asked[key] = next(filter(None, places), Where())
+        return self._asked[key]
+
+    def allocated(self, pa: int) -> Where:
+        """Return who called the allocator for a page: what counts for its class."""
+        page = self.page(pa)
+        return (self._innermost(page.alloc, ALLOCATOR) if page else None) or Where()
+
+    def freed(self, *pages: int) -> Where:
+        """Return who freed the first of these pages of which that is known."""
+        for pa in pages:
+            page = self.page(pa)
+            place = self._innermost(page.free, UNMAPPERS) if page else None
+            if place:
+                return place
+        return Where()
+
+    def newest(self, pages: Iterable[int]) -> int:
+        """Return the page that was allocated last."""
+        return max(pages, key=lambda pa: (found.seq if (found := self.page(pa)) else 0, pa))
+
+    def unmapped_last(self) -> Page | None:
+        """Return the page of user memory that was freed last."""
+        freed = (page for page in self.ledger.freed() if self._through(page.free, {"uvmunmap"}))
+        return next(freed, None) if self.ledger.ready else None
+
+    def story(self, pa: int) -> str:
+        """Return what the ledger has on a page, as text."""
+        page = self.page(pa)
+        if page is None:
+            return f"page 0x{pa:x}: the ledger has never seen it allocated"
+        words = f"page 0x{pa:x} was allocated by\n{path_text(self._path(page.alloc))}"
+        if not page.live or any(page.free):
+            now = "has been freed" if not page.live else "had been freed before"
+            words += f"\nand {now} by\n{path_text(self._path(page.free))}"
+        return words
+
+    def _through(self, stack: tuple[int, ...], functions: set[str]) -> bool:
+        return any(place.function in functions for place in self._path(stack))
+
+    def _path(self, stack: tuple[int, ...]) -> list[Where]:
+        if stack not in self._paths:
+            places = call_path(self.ledger.elf, stack)
+            while places and _shim(places[0]):
+                places.pop(0)
+            self._paths[stack] = places
+        return self._paths[stack]
+
+    def _innermost(self, stack: tuple[int, ...], skip: Iterable[str]) -> Where | None:
+        unwanted = frozenset(skip)
+        places = [place for place in self._path(stack) if not _shim(place)]
+        decided = [place for place in places if place.function not in unwanted]
+        return decided[0] if decided else places[-1] if places else None
+
+
+def _shim(place: Where) -> bool:
+    return place.file is not None and place.file.startswith("faults/")
+
+
+def defined(elf: ElfImage, *functions: str) -> Where:
+    """Return where the first of these functions that the kernel has is defined."""
+    for name in functions:
+        place = elf.function_place(name)
+        if place is not None:
+            return place
+    return Where(function=functions[0])

@@ -1,0 +1,127 @@
+"""The mirror: user memory in the process's kernel page table, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..finding import Finding, Rule, Where
+from ..sv39 import R, U, W, X
+from .moment import USERTOP, Moment, Owner, count_words
+from .tables import Leaf, is_device, permissions
+
+MIRROR_MISSING = Rule(
+    "mirror-missing",
+    "error",
+    "The user may use a page that the process's kernel page table does not map. The "
+    "kernel's next copyin() or copyout() there fails, or faults and panics: a system call "
+    "refuses a good pointer. Each place that gives a process memory has to extend the "
+    "mirror: userinit, fork, exec and sbrk. One of them is usually forgotten, or works with "
+    "the old size, or rounds it the wrong way.",
+    "Which of the four gave the process this page? There the mirror has to follow.",
+)
+MIRROR_STALE = Rule(
+    "mirror-stale",
+    "error",
+    "The process's kernel page table maps a page of user memory that the user may not use "
+    "any more, or never could, such as the guard page. The kernel goes on reading and "
+    "writing it for the user; once the page belongs to somebody else, a system call with an "
+    "old pointer reads or overwrites that one's memory. It happens when sbrk with a "
+    "negative argument, or exec, leaves the old entries in the mirror.",
+    "Take the pages out of both tables, fence, and only then free them.",
+)
+MIRROR_WRONG_PAGE = Rule(
+    "mirror-wrong-page",
+    "error",
+    "At one address the user table and the mirror in the kernel table have different pages. "
+    "The kernel reads and writes another memory than the program does: results never "
+    "arrive, and somebody else's data change. It happens when exec or fork build the mirror "
+    "from the table of before, or of the other process.",
+    "Compare `pgdump PID 0` and `pgdump PID 1` in the guest's shell.",
+)
+MIRROR_FLAGS = Rule(
+    "mirror-flags",
+    "error",
+    "The mirror has a page with other permissions than the user has. Writable where the "
+    "user may only read, the kernel overwrites a program's text on its behalf; read-only "
+    "where the user may write, read() into that page fails; executable, the kernel can be "
+    "made to run what a program wrote. R and W have to be the user's, X clear.",
+    "Copy the page's address, V, R and W from the user's entry, and nothing else.",
+)
+RULES = (MIRROR_MISSING, MIRROR_STALE, MIRROR_WRONG_PAGE, MIRROR_FLAGS)
+
+Found = tuple[Rule, Where, str]  # the words go on after the address
+
+
+def apply(moment: Moment) -> Iterator[Finding]:
+    """Yield where mirrors and user memory differ: one finding a process, rule and place."""
+    if not moment.mirrored:
+        return
+    for owner in moment.owners:
+        if owner.kernel is None:
+            continue
+        groups: dict[tuple[Rule, Where], list[tuple[int, str, int]]] = {}
+        for va, pa, (rule, where, words) in _differences(moment, owner):
+            groups.setdefault((rule, where), []).append((va, words, pa))
+        for (rule, where), some in groups.items():
+            va, words, pa = some[0]
+            yield moment.finding(
+                rule,
+                f"User address 0x{va:x}{count_words(len(some))} of {owner} {words}.",
+                where,
+                moment.blame.story(pa),
+            )
+
+
+def _differences(moment: Moment, owner: Owner) -> Iterator[tuple[int, int, Found]]:
+    """Yield address, page concerned, and what is wrong there."""
+    assert owner.kernel is not None
+    user, mirror = owner.user.by_va, owner.kernel.by_va
+    for leaf in owner.memory:
+        if leaf.pte & U and leaf.va < USERTOP:
+            found = _wrong(moment, leaf, mirror.get(leaf.va))
+            if found:
+                yield leaf.va, leaf.pa, found
+    for leaf in owner.kernel.leaves:
+        theirs = user.get(leaf.va)
+        if leaf.va < USERTOP and not is_device(leaf.pa) and not (theirs and theirs.pte & U):
+            yield leaf.va, leaf.pa, _stale(moment, leaf, theirs)
+
+
+def _wrong(moment: Moment, user: Leaf, mirror: Leaf | None) -> Found | None:
+    asked = moment.blame.asked
+    if mirror is None:
+        words = "is not mirrored in its kernel page table"
+        return MIRROR_MISSING, asked(user.pa, user.table), words
+    if is_device(mirror.pa):
+        return None  # see kernelmap.py
+    if mirror.pa != user.pa or mirror.level != user.level:
+        words = f"is page 0x{user.pa:x} for the user and page 0x{mirror.pa:x} in the mirror"
+        return MIRROR_WRONG_PAGE, asked(user.pa, user.table), words
+    if mirror.pte & X:
+        words = f"is executable ({permissions(mirror.pte)}) in the mirror"
+        return MIRROR_FLAGS, asked(user.pa, user.table), words
+    if (mirror.pte ^ user.pte) & (R | W):
+        words = (
+            f"is {permissions(user.pte)} for the user and {permissions(mirror.pte)} in the "
+            "mirror: R and W have to be the same"
+        )
+        return MIRROR_FLAGS, asked(user.pa, user.table), words
+    return None
+
+
+def _stale(moment: Moment, mirror: Leaf, user: Leaf | None) -> Found:
+    """Return who is to blame for a mirrored page that the user has not.
+
+    A page that the user table has closed to the user: who allocated it. Else who freed it,
+    as the ledger knows it; else who asked for the mirror's table.
+    """
+    blame = moment.blame
+    if user is not None and user.pa == mirror.pa:
+        words = f"is closed to the user ({permissions(user.pte)}) and mirrored all the same"
+        return MIRROR_STALE, blame.asked(mirror.pa, mirror.table), words
+    state = "free" if blame.is_free(mirror.pa) else "in use"
+    words = (
+        f"is not the user's, and the mirror maps it to page 0x{mirror.pa:x}, which is {state}"
+    )
+    place = blame.freed(mirror.pa)
+    return MIRROR_STALE, place if place != Where() else blame.asked(mirror.table), words
