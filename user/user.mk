@@ -18,14 +18,14 @@ USER_OBJS_usertests := $(USER_TESTS)
 
 USER_ARCH   ?= -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany
 USER_CFLAGS := $(USER_ARCH) -mno-relax -O1 -g -std=gnu11 -ffreestanding -fno-common -fno-builtin \
-  -nostdlib -nostdinc -isystem $(shell $(CROSS)gcc -print-file-name=include) \
+  -nostdlib -nostdinc -isystem $(shell $(CROSS)gcc -print-file-name=include 2>/dev/null) \
   -fno-pie -fno-omit-frame-pointer -fno-stack-protector -fno-asynchronous-unwind-tables \
   -Wall -Wextra -Werror -I.
 
 # Older linkers neither warn of the probe's segment nor know the option.
 USER_LDFLAGS := -static --build-id=none
 PROBE_LDFLAGS := -N -Ttext 0 -e _start --build-id=none \
-  $(if $(findstring no-warn-rwx-segments,$(shell $(CROSS)ld --help)),--no-warn-rwx-segments)
+  $(if $(findstring no-warn-rwx-segments,$(shell $(CROSS)ld --help 2>/dev/null)),--no-warn-rwx-segments)
 
 user_objects = $(patsubst %,$(O)/user/%.o,$(1) $(USER_OBJS_$(1)))
 

@@ -18,7 +18,7 @@ UNIT_HOST   := $(patsubst harness/unit/%.c,%,$(filter-out harness/unit/test_%.c,
 # user addresses are.
 UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-pie -fno-builtin -fno-omit-frame-pointer \
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror \
-  -DKERNBASE=0x40000000L $(shell pkg-config --cflags check)
+  -DKERNBASE=0x40000000L $(shell pkg-config --cflags check 2>/dev/null)
 
 # The kernel in the fake RAM has 32 KiB of text, and data up to where 1235 pages are left.
 UNIT_LDFLAGS := -no-pie -Wl,-Ttext-segment=0x50000000 -fsanitize=address,undefined \
@@ -37,7 +37,7 @@ $(UNIT)/$(1)/kernel.a: $(UNIT_KERNEL:%=$(UNIT)/$(1)/kernel/%.o) $(UNIT_HOST:%=$(
 	@rm -f $$@
 	ar rcs $$@ $$^
 $(UNIT)/$(1)/test_%: $(UNIT)/$(1)/test_%.o $(UNIT)/$(1)/kernel.a
-	cc $(UNIT_LDFLAGS) -o $$@ $$^ $(shell pkg-config --libs check)
+	cc $(UNIT_LDFLAGS) -o $$@ $$^ $(shell pkg-config --libs check 2>/dev/null)
 -include $$(wildcard $(UNIT)/$(1)/*.d $(UNIT)/$(1)/kernel/*.d)
 endef
 $(eval $(call unit_objects,share,))

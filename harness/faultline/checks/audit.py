@@ -15,6 +15,7 @@ from ..processes import processes
 from ..ram import Ram
 from . import Unchecked, check
 from .boot import ATTEMPTS, STARTING
+from .leaks import ACTION_FAILED
 
 HARTS = 3
 SAMPLES = 60
@@ -25,7 +26,11 @@ SETTLE = 0.002  # wall seconds between two looks whether the guest is idle
 PATIENCE = 500  # such looks
 LOOKS = 50  # at a machine on which there will be no shell
 
-@check(*RULES)
+class PoseFailed(Exception):
+    """The probe could not take up its next pose; names the call that failed."""
+
+
+@check(*RULES, ACTION_FAILED)
 def audit(bench: Bench) -> Iterator[Finding]:
     """At every moment page tables, free list and page counters are as they should be"""
     known: set[str] = set()
@@ -58,6 +63,13 @@ def look_at_poses(bench: Bench) -> Iterator[list[Finding]]:
                 bench.say(f"audit: {name}")
                 yield at_rest(bench, machine, f"in the probe's pose `{name}`")
                 machine.send("")
+        except PoseFailed as failed:
+            yield [
+                ACTION_FAILED.finding(
+                    f"The probe could not take up its next pose: {failed} failed.",
+                    evidence=f"The last output:\n{machine.said()[-500:]}",
+                )
+            ]
         except GuestDied as died:
             when = f"after the guest's end ({died.death.kind})"
             yield _audit(bench, machine.ram, died.death.harts, when=when)
@@ -96,8 +108,10 @@ def _poses(bench: Bench, machine: Machine) -> Iterator[str]:
             rf"@{bench.nonce} pose (ok|fail=\S+|[a-z-]+)\r?\n|{PROMPT}", "the probe's next pose"
         )
         name = answer[1]
-        if name is None or name == "ok" or name.startswith("fail="):
+        if name == "ok":
             return
+        if name is None or name.startswith("fail="):
+            raise PoseFailed((name or "fail=the probe, which is gone").removeprefix("fail="))
         yield name
 
 
