@@ -53,6 +53,18 @@ class ConsoleLog:
         return self._returns >= REBOOTS
 
     @property
+    def complaint(self) -> tuple[str, str] | None:
+        """What is wrong with the output as a whole: the kind of death, and words for it.
+
+        A reboot loop comes first: it may have passed the limit in one piece of output.
+        """
+        if self.rebooting:
+            return "reboot-loop", f"its first line comes again and again: {self.banner}"
+        if self.endless:
+            return "endless-output", f"more than {self.limit} characters of output"
+        return None
+
+    @property
     def banner(self) -> str:
         """The first line that is not blank."""
         return self._first

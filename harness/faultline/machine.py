@@ -263,10 +263,8 @@ class Machine:
 
     def _check(self, progress: Progress, what: str) -> None:
         """Raise GuestDied if the guest cannot be expected to say anything else."""
-        if self.log.endless:
-            self._die("endless-output", f"more than {self.log.limit} characters of output")
-        if self.log.rebooting:
-            self._die("reboot-loop", f"its first line comes again and again: {self.log.banner}")
+        if complaint := self.log.complaint:
+            self._die(*complaint)
         try:
             control = self._control()
             control.poll()

@@ -78,16 +78,11 @@ def test_every_rule_and_check_explains_itself() -> None:
     assert all(check.title for check in all_checks().values())
 
 
-# The modules of checks whose rules cannot be looked at in a debugger yet.
-NO_DEBUG_YET = {"audit"}
-
-
 def test_every_rule_says_what_to_type_in_a_debugger() -> None:
-    for name, (rule, checks) in all_rules().items():
-        if not set(checks) <= NO_DEBUG_YET:
-            commands = [line.split("#")[0].strip() for line in rule.debug.splitlines()]
-            assert len(commands) >= 2 and all(commands), name
-            assert all(len(line) <= 80 for line in rule.debug.splitlines()), name
+    for name, (rule, _) in all_rules().items():
+        commands = [line.split("#")[0].strip() for line in rule.debug.splitlines()]
+        assert len(commands) >= 2 and all(commands), name
+        assert all(len(line) <= 80 for line in rule.debug.splitlines()), name
 
 
 def test_explain_says_all_there_is() -> None:

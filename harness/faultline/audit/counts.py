@@ -21,6 +21,9 @@ FREELIST_BROKEN = Rule(
     "after it was freed: the list's pointers lie in the free pages themselves.",
     "Fill pages with junk in kfree(), and look who still uses one: a pointer of junk in a "
     "panic is a page that was freed.",
+    "print *kmem.free\n"
+    "print *kmem.free->next  # and so on\n"
+    "break kfree if pa == PAGE",
 )
 COUNTERS_DISAGREE = Rule(
     "counters-disagree",
@@ -30,6 +33,9 @@ COUNTERS_DISAGREE = Rule(
     "room, is misled. A path that allocates or frees does not count, counts twice, or "
     "counts in the wrong class.",
     "The page named in the evidence is counted wrongly: who allocated it, as what?",
+    "print faultline_ctl.pages\n"
+    "break page_retag if pa == PAGE\n"
+    "backtrace",
 )
 RULES = (FREELIST_BROKEN, COUNTERS_DISAGREE)
 

@@ -17,7 +17,9 @@ KERNEL_PTE_USER = Rule(
     "pages as long as sstatus.SUM is clear, and never fetches from them: the kernel faults "
     "on its first use. And should a hart come to user mode with that table, the page is the "
     "program's. It happens when user entries are copied into the mirror as they are.",
-    "Clear PTE_U in the copy. In gdb: `p/x *walk(p->kpagetable, VA, 0)`, bit 4.",
+    "Clear PTE_U in the copy. In gdb: `p/x *walk(cpus[0].proc->kpagetable, VA, 0)`, bit 4.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # bit 4 is PTE_U",
 )
 KERNEL_WX = Rule(
     "kernel-wx",
@@ -27,6 +29,8 @@ KERNEL_WX = Rule(
     "it write somewhere can make it run anything. It happens when one mapping with R, W and "
     "X is made for all of RAM, or when text ends in the middle of a page.",
     "Map [KERNBASE, etext) R-X and what follows RW-; etext has to be page-aligned.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # bit 2 is W, bit 3 is X",
 )
 KERNEL_MAP_MISSING = Rule(
     "kernel-map-missing",
@@ -37,6 +41,9 @@ KERNEL_MAP_MISSING = Rule(
     "interrupt comes while it runs. People forget a mapping when they write the function "
     "that makes the processes' tables, or are off by a page at its end.",
     "Compare the function that makes a process's table with kvminit(), line by line.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)\n"
+    "print/x *walk(kernel_pagetable, ADDRESS, 0)",
 )
 KERNEL_MAP_EXTRA = Rule(
     "kernel-map-extra",
@@ -46,6 +53,8 @@ KERNEL_MAP_EXTRA = Rule(
     "pages behind the end of a region. What is mapped can be overwritten by any wild "
     "pointer; and the next mapping there panics with `remap`.",
     "Who maps that address? In gdb: `break mappages if va == ADDRESS`.",
+    "break mappages if va == ADDRESS\n"
+    "backtrace  # who maps it",
 )
 KERNEL_MAP_DIFFERS = Rule(
     "kernel-map-differs",
@@ -56,6 +65,9 @@ KERNEL_MAP_DIFFERS = Rule(
     "mappages() are swapped or the permissions of one region are used for the next.",
     "Kernel memory and devices are mapped at their physical addresses, text R-X, all else "
     "RW-, and TRAMPOLINE to the page of uservec and userret, R-X.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)\n"
+    "print/x *walk(kernel_pagetable, ADDRESS, 0)",
 )
 KERNEL_MAP_COPIED = Rule(
     "kernel-map-copied",
@@ -65,7 +77,8 @@ KERNEL_MAP_COPIED = Rule(
     "the time to fill and free them in every fork and exit. The entries of the upper levels can "
     "point to the global table's pages instead. Asked only of kernels that mean to share.",
     "Copy the root's entries; make tables anew only on the way to what differs.",
-    "print p->kpagetable[2] == kernel_pagetable[2]  # 1: shared",
+    "break usertrapret\n"
+    "print cpus[0].proc->kpagetable[2] == kernel_pagetable[2]  # 1: shared",
 )
 RULES = (
     KERNEL_PTE_USER, KERNEL_WX, KERNEL_MAP_MISSING, KERNEL_MAP_EXTRA, KERNEL_MAP_DIFFERS,

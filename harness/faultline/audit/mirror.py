@@ -18,6 +18,9 @@ MIRROR_MISSING = Rule(
     "mirror: userinit, fork, exec and sbrk. One of them is usually forgotten, or works with "
     "the old size, or rounds it the wrong way.",
     "Which of the four gave the process this page? There the mirror has to follow.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # should be the same page",
 )
 MIRROR_STALE = Rule(
     "mirror-stale",
@@ -28,6 +31,9 @@ MIRROR_STALE = Rule(
     "old pointer reads or overwrites that one's memory. It happens when sbrk with a "
     "negative argument, or exec, leaves the old entries in the mirror.",
     "Take the pages out of both tables, fence, and only then free them.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # should be 0\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)",
 )
 MIRROR_WRONG_PAGE = Rule(
     "mirror-wrong-page",
@@ -36,7 +42,10 @@ MIRROR_WRONG_PAGE = Rule(
     "The kernel reads and writes another memory than the program does: results never "
     "arrive, and somebody else's data change. It happens when exec or fork build the mirror "
     "from the table of before, or of the other process.",
-    "Compare `pgdump PID 0` and `pgdump PID 1` in the guest's shell.",
+    "Compare `pgdump PID` and `pgdump -k PID` in the guest's shell.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # another page",
 )
 MIRROR_FLAGS = Rule(
     "mirror-flags",
@@ -46,6 +55,9 @@ MIRROR_FLAGS = Rule(
     "where the user may write, read() into that page fails; executable, the kernel can be "
     "made to run what a program wrote. R and W have to be the user's, X clear.",
     "Copy the page's address, V, R and W from the user's entry, and nothing else.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # compare R, W and X",
 )
 RULES = (MIRROR_MISSING, MIRROR_STALE, MIRROR_WRONG_PAGE, MIRROR_FLAGS)
 

@@ -18,6 +18,9 @@ MAPPED_FREE_PAGE = Rule(
     "although the process goes on using it.",
     "Clear the entry in both tables before the page is freed. In gdb: `break kfree if pa == "
     "PAGE`.",
+    "break kfree if pa == PAGE\n"
+    "backtrace  # who frees it\n"
+    "print faultline_ledger[(PAGE - 0x80000000) / 4096]",
 )
 PAGE_IN_TWO_SPACES = Rule(
     "page-in-two-spaces",
@@ -27,6 +30,8 @@ PAGE_IN_TWO_SPACES = Rule(
     "parent's page instead of a copy, or when the free list handed a page out twice. (A "
     "kernel that shares on purpose, such as with copy-on-write, is not meant.)",
     "Does uvmcopy() map the new page, and not the old one?",
+    "break mappages if pa == PAGE\n"
+    "backtrace  # once for each mapping",
 )
 TABLE_PAGE_SHARED = Rule(
     "table-page-shared",
@@ -37,6 +42,8 @@ TABLE_PAGE_SHARED = Rule(
     "each at its own place. It happens when a table is copied with its pointers.",
     "Each process needs pages of its own on the way to everything that is its own: stack "
     "and mirror.",
+    "print faultline_ledger[(PAGE - 0x80000000) / 4096]\n"
+    "watch *(unsigned long *)ENTRY  # the entry that should not point there",
 )
 TABLE_PAGE_FREE = Rule(
     "table-page-free",
@@ -45,6 +52,8 @@ TABLE_PAGE_FREE = Rule(
     "to it the hart takes that for page-table entries. It happens when one process's table "
     "is freed through another's pointer, or with a page that several tables share.",
     "Who freed it believes that the table is his. In gdb: `break kfree if pa == PAGE`.",
+    "break kfree if pa == PAGE\n"
+    "backtrace  # who frees a table in use",
 )
 PTE_RESERVED = Rule(
     "pte-reserved",
@@ -55,6 +64,8 @@ PTE_RESERVED = Rule(
     "on it, and later harts may give it a meaning. Usually a physical address was stored "
     "where (pa >> 12) << 10 belongs, or an entry was overwritten.",
     "Make entries with PA2PTE() and flags, and nothing else. Privileged spec, 4.3.1 and 4.4.1.",
+    "watch *(unsigned long *)ENTRY\n"
+    "backtrace  # who writes such an entry",
 )
 RULES = (
     MAPPED_FREE_PAGE, PAGE_IN_TWO_SPACES, TABLE_PAGE_SHARED, TABLE_PAGE_FREE, PTE_RESERVED,

@@ -24,6 +24,10 @@ SATP_NOT_RESTORED = Rule(
     "be loaded, and fenced, before p->lock is released.",
     "Load kernel_pagetable right after swtch(), not where nothing was found to run. In gdb: "
     "break after the call of swtch() in the scheduler, and `p/x $satp`.",
+    "info threads  # one for each hart\n"
+    "print cpus[HART].proc  # 0: it runs no process\n"
+    "print/x $satp  # its table, in pages\n"
+    "print/x (unsigned long)kernel_pagetable >> 12",
 )
 SATP_FREED = Rule(
     "satp-freed",
@@ -33,6 +37,9 @@ SATP_FREED = Rule(
     "hart goes wherever those lead.",
     "Who freed the table while it was loaded? No hart may be on it when p->lock is free. In "
     "gdb: `break kfree if pa == ROOT`, then `info threads`.",
+    "info threads\n"
+    "print/x $satp << 12  # the root page\n"
+    "print faultline_ledger[(($satp << 12) - 0x80000000) / 4096]",
 )
 SATP_WRONG = Rule(
     "satp-wrong",
@@ -44,6 +51,9 @@ SATP_WRONG = Rule(
     "satp for the trapframe from the wrong place, or forget to load the table at all.",
     "Compare, in gdb: `p/x $satp & 0xfffffffffff`, `p/x (long)p->pagetable >> 12`, and the "
     "same for the kernel table; p is cpus[$tp].proc.",
+    "info threads\n"
+    "print/x $satp  # its table, in pages\n"
+    "print/x (unsigned long)cpus[HART].proc->kpagetable >> 12",
 )
 RULES = (SATP_NOT_RESTORED, SATP_FREED, SATP_WRONG)
 

@@ -20,7 +20,10 @@ KSTACK_MISSING = Rule(
     "the stack only in the global table, before the process's own is made, or at another "
     "address than they put into p->context.sp or p->trapframe->kernel_sp.",
     "In gdb: `p/x p->context.sp`, then walk the process's kernel table for that address less "
-    "one; `pgdump PID 1` in the guest's shell prints it.",
+    "one; `pgdump -k PID` in the guest's shell prints it.",
+    "break usertrapret\n"
+    "print/x cpus[0].proc->trapframe->kernel_sp\n"
+    "print/x *walk(cpus[0].proc->kpagetable, KERNEL_SP - 4096, 0)  # 0: not mapped",
 )
 KSTACK_FOREIGN = Rule(
     "kstack-foreign",
@@ -30,6 +33,8 @@ KSTACK_FOREIGN = Rule(
     "or an overflow now reaches the return addresses of somebody else. The usual reason is "
     "that all stacks are mapped into every table, as the global one has them.",
     "Map the one stack that belongs to the process whose table it is.",
+    "break mappages if pa == PAGE\n"
+    "backtrace  # who maps another's stack",
 )
 KSTACK_GUARD_MAPPED = Rule(
     "kstack-guard-mapped",
@@ -39,6 +44,9 @@ KSTACK_GUARD_MAPPED = Rule(
     "and the crash comes later and elsewhere. It happens when two pages are mapped for the "
     "stack, or the stacks are placed side by side.",
     "Map one page at the stack's address, and leave the page below unmapped.",
+    "break mappages if va == ADDRESS\n"
+    "backtrace\n"
+    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)",
 )
 RULES = (KSTACK_MISSING, KSTACK_FOREIGN, KSTACK_GUARD_MAPPED)
 

@@ -20,7 +20,9 @@ USER_MAP = Rule(
     "mapped at TRAPFRAME; if the user can write there he chooses the kernel's stack and "
     "page table. It happens when flags are swapped, exec maps the wrong trapframe, or a "
     "page stays mapped beyond the end after the memory shrank.",
-    "`pgdump PID 0` in the guest's shell prints the table; the last two pages are these.",
+    "`pgdump PID` in the guest's shell prints the table; the last two pages are these.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)",
 )
 USER_GUARD = Rule(
     "user-guard",
@@ -30,6 +32,8 @@ USER_GUARD = Rule(
     "without a fault, and the program goes wrong much later. exec() forgets uvmclear(), or "
     "clears PTE_U of the wrong page.",
     "The stack page is the uppermost of the image; the one below it is the guard.",
+    "break usertrapret\n"
+    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)  # bit 4 is PTE_U",
 )
 USER_SIZE = Rule(
     "user-size",
@@ -38,7 +42,10 @@ USER_SIZE = Rule(
     "was given, and uvmunmap() or uvmcopy() panic over the hole in the next exit or fork. "
     "It happens when sbrk frees one page too many, sets the size before it knows that the "
     "allocation worked, or when fork copies one page short.",
-    "Compare p->sz and the last page of `pgdump PID 0`; mind sizes in the middle of a page.",
+    "Compare p->sz and the last page of `pgdump PID`; mind sizes in the middle of a page.",
+    "break usertrapret\n"
+    "print cpus[0].proc->sz\n"
+    "print/x *walk(cpus[0].proc->pagetable, cpus[0].proc->sz - 1, 0)",
 )
 RULES = (USER_MAP, USER_GUARD, USER_SIZE)
 
