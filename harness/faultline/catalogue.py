@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import HarnessError
+from .hooks import HOOK
 
 CLASSES = (
     "kalloc", "unmap", "sfence", "satp", "mapping", "mirror", "vmprint", "accounting",
@@ -16,7 +17,6 @@ CLASSES = (
 MAX_HARTS = 8
 TESTS, TEST_FAILED = "usertests", "usertest-failed"  # the check and rule of failed tests
 _ID = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
-_HOOK = re.compile(r"\bFAULT\((\w+)\)")
 
 
 class CatalogueError(HarnessError):
@@ -160,7 +160,7 @@ def hooks(kernel: Path) -> dict[str, list[Path]]:
     """Return the hooks' names, each with the sources that have it."""
     found: dict[str, list[Path]] = {}
     for path in sorted([*kernel.glob("*.c"), *kernel.glob("*.S")]):
-        for name in _HOOK.findall(path.read_text("utf-8")):
+        for name in HOOK.findall(path.read_text("utf-8")):
             if path not in found.setdefault(name, []):
                 found[name].append(path)
     return found

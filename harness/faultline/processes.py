@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .ctype import Struct, Value
 from .elf import ElfImage
 from .errors import HarnessError
 from .ram import Ram
-from .sv39 import walk
-
 
 # What people call the member of struct proc with the process's kernel page table.
 KERNEL_TABLE = re.compile(r"(proc_?)?k(ernel)?_?(page_?table|pgtbl|pgt|pt)")
@@ -73,26 +70,3 @@ def kernel_root(ram: Ram, elf: ElfImage) -> int:
     if value is None:
         raise HarnessError(f"{elf.path}: no kernel_pagetable with debug information")
     return int(value)
-
-
-def references(ram: Ram, elf: ElfImage) -> dict[int, str]:
-    """Return, for each page that some process's tables refer to, how they do.
-
-    The kernel's own mapping of all RAM, each page at its physical address, is left out.
-    """
-    found: dict[int, str] = {}
-    for process in processes(ram, elf):
-        for kind, root in (("user", process.pagetable), ("kernel", process.kpagetable)):
-            if root:
-                found.setdefault(root, f"the root of the {kind} page table of {process}")
-                for page, what in _referred(ram, root):
-                    found.setdefault(page, f"{what} in the {kind} page table of {process}")
-    return found
-
-
-def _referred(ram: Ram, root: int) -> Iterator[tuple[int, str]]:
-    for entry in walk(ram, root):
-        if not entry.leaf:
-            yield entry.pa, f"the table for 0x{entry.va:x}"
-        elif len(entry.path) == 3 and entry.va != entry.pa:
-            yield entry.pa, f"mapped at 0x{entry.va:x}"
