@@ -1,0 +1,155 @@
+// Pages that the kernel's allocator takes back and gives out again.
+
+#include "model.h"
+
+static struct freed_page *
+freed_of(struct tlb *t, uint64_t pa)
+{
+  uint64_t number = (pa - t->config.ram_base) / PAGE_SIZE;
+  return pa >= t->config.ram_base && number < t->npages ? &t->freed[number] : NULL;
+}
+
+// Report if the hart's satp names a page that is free.
+void
+satp_freed_check(struct tlb *t, unsigned hart)
+{
+  const struct hart *h = &t->harts[hart];
+  const struct freed_page *f = h->active ? freed_of(t, h->current->root) : NULL;
+  if (f == NULL || !f->time || f->reused)
+    return;
+  struct tlb_violation v = {.rule = TLB_SATP_FREED,
+                            .severity = TLB_ERROR,
+                            .hart = hart,
+                            .asid = h->current->asid,
+                            .change_hart = f->hart,
+                            .change = f->site,
+                            .level = -1,
+                            .kind = TLB_NO_ACCESS,
+                            .use_hart = hart,
+                            .use = h->satp,
+                            .page = h->current->root,
+                            .fence = TLB_FENCE_NONE};
+  violation_report(t, &v);
+}
+
+void
+tlb_free_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
+{
+  struct freed_page *f = freed_of(t, pa);
+  if (f == NULL)
+    return;
+  pa &= ~(PAGE_SIZE - 1);
+  *f = (struct freed_page){.time = ++t->now, .hart = hart, .site = site};
+  struct page *p = page_of(t, pa);
+  if (p == NULL || !p->known)
+    return;
+  for (unsigned i = 0; i < t->config.harts; i++) {
+    if (t->harts[i].active && t->harts[i].current->root == pa)
+      satp_freed_check(t, i);
+  }
+  p->known = false;
+  page_release(t, p);
+}
+
+// A page given out again, and whether one hart can still come to it.
+struct reuse {
+  struct tlb *t;
+  uint64_t pa;
+  unsigned owner; // the hart it is given out on
+  unsigned hart;
+  const struct freed_page *freed;
+  bool found;
+  struct tlb_violation v;
+};
+
+// The hart may come to the page through what `changer` changed. The changer itself may
+// be on its way to a fence, unless the page is its own again.
+static bool
+counts(const struct reuse *u, uint64_t asid, bool global, unsigned changer)
+{
+  const struct hart *h = &u->t->harts[u->hart];
+  return (global || asid == h->current->asid) &&
+         (u->hart == u->owner || u->hart != changer);
+}
+
+static void
+reuse_found(struct reuse *u, const struct record *r, uint64_t va)
+{
+  u->found = true;
+  u->v.va = va;
+  if (r == NULL)
+    return;
+  u->v.change_hart = r->change_hart;
+  u->v.change = r->change;
+  u->v.level = r->level;
+  u->v.entry = r->entry;
+  u->v.old_pte = r->old_pte;
+  u->v.new_pte = r->new_pte;
+  u->v.fence = fence_for(r->old_pte, r->global);
+}
+
+static void
+table_reached(void *arg, const struct reach *by)
+{
+  struct reuse *u = arg;
+  unsigned changer = by->record ? by->record->change_hart : u->freed->hart;
+  if (by->space != NULL && !by->current)
+    return; // a root that was left is read no more
+  if (u->found || !counts(u, by->asid, by->global, changer))
+    return;
+  reuse_found(u, by->record, slot_va(by->prefix, by->level + 1));
+  if (by->record == NULL)
+    u->v.fence = by->current ? TLB_FENCE_NONE : TLB_FENCE_ASID;
+}
+
+static void
+leaf_reached(struct reuse *u, const struct record *r)
+{
+  const struct hart *h = &u->t->harts[u->hart];
+  struct candidate old = {.pte = r->old_pte, .level = r->level}, now;
+  uint64_t base, va = slot_va(r->slot, r->level), current;
+  if (!leaf_page(&old, va, &base) || u->pa - base >= level_size(r->level) ||
+      r->by_leaving || !counts(u, r->asid, r->global, r->change_hart))
+    return;
+  va += u->pa - base;
+  if (walk_current(u->t, h, va, &now) && leaf_page(&now, va, &current) &&
+      current == u->pa)
+    return;
+  reuse_found(u, r, va);
+}
+
+void
+tlb_reuse_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
+{
+  struct freed_page *f = freed_of(t, pa);
+  if (f == NULL || !f->time || f->reused)
+    return;
+  f->reused = true;
+  pa &= ~(PAGE_SIZE - 1);
+  struct page *p = page_of(t, pa);
+  for (unsigned i = 0; i < t->config.harts; i++) {
+    const struct hart *h = &t->harts[i];
+    if (!h->active || (p == NULL && h->nrecords == 0))
+      continue;
+    struct reuse u = {.t = t, .pa = pa, .owner = hart, .hart = i, .freed = f};
+    u.v = (struct tlb_violation){.rule = TLB_FREED_REACHABLE,
+                                 .severity = TLB_ERROR,
+                                 .hart = i,
+                                 .asid = h->current->asid,
+                                 .change_hart = f->hart,
+                                 .change = f->site,
+                                 .level = -1,
+                                 .kind = TLB_NO_ACCESS,
+                                 .use_hart = hart,
+                                 .use = site,
+                                 .page = pa};
+    if (p != NULL)
+      reach_each(t, i, p, table_reached, &u);
+    for (unsigned b = 0; h->nrecords > 0 && b < RECORD_BUCKETS && !u.found; b++) {
+      for (const struct record *r = h->records[b]; r != NULL && !u.found; r = r->next)
+        leaf_reached(&u, r);
+    }
+    if (u.found)
+      violation_report(t, &u.v);
+  }
+}
