@@ -19,6 +19,8 @@ help:
 	@echo 'make test        run all tests'
 	@echo 'make qemu        boot the kernel, with its shell on this terminal (CPUS=3 KPT=share)'
 	@echo 'make qemu-gdb    the same, waiting for gdb on port 26000'
+	@echo 'make export-tree OUT=DIR [FAULT=ID] [STYLE=2022] [KPT=share]'
+	@echo '                 write the kernel, with that fault in it, as a tree like any other'
 	@echo 'make bench       measure the kernel, both ways of making kernel page tables'
 	@echo 'make lint        check formats, types and common mistakes'
 	@echo 'make doctor      say what is installed, what is missing, and what to type'
@@ -27,6 +29,8 @@ help:
 include kernel/kernel.mk
 include user/user.mk
 include harness/unit/unit.mk
+include harness/tlb/tlb.mk
+include harness/tlb/plugin.mk
 
 HOST_CFLAGS := -O1 -g -std=c11 -Wall -Wextra -Werror
 
@@ -40,7 +44,12 @@ $(O)/fs.img: $(O)/mkfs $(UPROGS:%=$(O)/user/_%)
 	$(O)/mkfs $@ $(UPROGS:%=$(O)/user/_%)
 
 QEMU := $(or $(FAULTLINE_QEMU),qemu-system-riscv64)
-QEMU_FLAGS = -machine virt -bios none -kernel $(O)/kernel.elf -m 128M -smp $(CPUS) -nographic \
+# The kernel that `make qemu` boots; in the debugger it is the one that the harness checks,
+# with the shim, so that addresses in findings hold there too.
+QEMU_KERNEL = $(O)/kernel.elf
+qemu-gdb: QEMU_KERNEL = $(O)/kernel-shim.elf
+
+QEMU_FLAGS = -machine virt -bios none -kernel $(QEMU_KERNEL) -m 128M -smp $(CPUS) -nographic \
   -global virtio-mmio.force-legacy=false \
   -drive file=$(O)/fs.img,if=none,format=raw,id=x0 \
   -device virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0
@@ -50,12 +59,12 @@ qemu: kernel fs
 	@echo 'To leave: poweroff, or ctrl-A x.'
 	$(QEMU) $(QEMU_FLAGS)
 qemu-gdb: kernel fs
-	@echo 'In another terminal: gdb-multiarch $(O)/kernel.elf -ex "target remote :26000"'
+	@echo 'In another terminal: gdb-multiarch $(QEMU_KERNEL) -ex "target remote :26000"'
 	$(QEMU) $(QEMU_FLAGS) -S -gdb tcp:127.0.0.1:26000
 
 # Sources by kind, for the checks of `make lint`.
-C_SOURCES  = $(wildcard kernel/*.[ch] user/*.[ch] faults/*.[ch] harness/unit/*.[ch])
-SH_SOURCES = ci/setup .ci/run $(wildcard ci/*.sh)
+C_SOURCES  = $(wildcard kernel/*.[ch] user/*.[ch] faults/*.[ch] harness/unit/*.[ch] harness/tlb/*.[ch])
+SH_SOURCES = ci/setup .ci/run harness/cross/cross.sh $(wildcard ci/*.sh)
 
 # Symbols that the linker script defines are compared and subtracted on purpose.
 CPPCHECK := cppcheck -q --std=c11 --enable=warning,performance,portability --inline-suppr \
@@ -68,7 +77,7 @@ lint:
 	else \
 	  echo 'lint: formats not checked: they are those of clang-format 14, which is not here'; \
 	fi
-	@$(CPPCHECK) $(wildcard kernel/*.c user/*.c faults/*.c)
+	@$(CPPCHECK) $(wildcard kernel/*.c user/*.c faults/*.c harness/tlb/*.c)
 	@shellcheck $(SH_SOURCES)
 	@$(PYTHON) -m mypy --no-error-summary harness/faultline harness/tests
 
@@ -78,7 +87,7 @@ test:
 	@$(MAKE) -s lint
 	@$(MAKE) -s kernel fs KPT=share
 	@$(MAKE) -s kernel fs KPT=copy
-	@$(MAKE) -s unit-test
+	@$(MAKE) -s unit-test tlb-test tlb-plugin
 	@$(PYTHON) -m pytest
 
 .PHONY: bench
@@ -87,6 +96,12 @@ bench:
 	@$(MAKE) -s kernel fs KPT=share
 	@$(MAKE) -s kernel fs KPT=copy
 	@./faultline bench
+
+# STYLE: one of those in harness/export/styles.
+.PHONY: export-tree
+export-tree:
+	@PYTHONPATH=harness $(PYTHON) -m faultline.export --kpt '$(KPT)' \
+	  $(if $(FAULT),--fault '$(FAULT)') $(if $(STYLE),--style '$(STYLE)') $(if $(OUT),'$(OUT)')
 
 .PHONY: matrix doctor clean
 matrix:

@@ -1,0 +1,110 @@
+"""The TLB checker's report: lines of JSON made findings that name both ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Compile
+from fakes import SOURCE
+
+from faultline.checks import Unchecked
+from faultline.elf import ElfImage
+from faultline.errors import HarnessError
+from faultline.tlb import findings, plugin_words, read_report, require_qemu
+from faultline.tlbrules import RULES
+
+BEGIN = '{"faultline-tlb": 1, "harts": 1}\n'
+
+
+def line(elf: ElfImage, change: str, use: str, **other: Any) -> str:
+    """Return the report's line about a change in one function and a use in another."""
+
+    def place(function: str) -> dict[str, Any]:
+        return {"pc": hex(elf.symbols[function][0]), "path": [hex(elf.symbols["grow"][0] + 4)]}
+
+    said = {
+        "rule": "tlb-stale-use", "severity": "error", "hart": 1, "va": "0x4000", "asid": 0,
+        "change_hart": 0, "use_hart": 1, "level": 0, "entry": "0x80003020", "old": "0x20001007",
+        "new": "0x0", "page": "0x80004000", "was_freed": False, "was_reused": False,
+        "access": "load", "fence": "sfence.vma va, asid",
+        "change": place(change), "use": place(use),
+    }  # fmt: skip
+    return json.dumps(said | other) + "\n"
+
+
+def test_a_finding_names_both_ends(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    (found,) = findings(read_report(BEGIN + line(elf, "grow", "_start")), elf)
+    assert (found.rule, found.severity, found.where.function) == ("tlb-stale-use", "error", "grow")
+    for words in ("grow()", "_start()", "0x4000", "hart 1", "sfence.vma va, asid", "VRW"):
+        assert words in found.message, words
+    assert "Changed by hart 0" in found.evidence and "Used by a load" in found.evidence
+
+
+def test_uses_of_one_change_are_one_finding(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    text = BEGIN + line(elf, "grow", "_start") + line(elf, "grow", "kalloc")
+    (found,) = findings(read_report(text), elf)
+    assert "Also used at" in found.evidence and "kalloc()" in found.evidence
+
+
+def test_the_allocator_is_not_to_blame(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    (found,) = findings(read_report(BEGIN + line(elf, "kfree", "_start")), elf)
+    assert found.where.function == "grow"
+
+
+def test_code_that_is_not_the_kernels_has_an_address(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    said = json.loads(line(elf, "grow", "grow"))
+    said["use"] = {"pc": "0x1a4", "path": []}
+    (found,) = findings(read_report(f"{BEGIN}{json.dumps(said)}\n"), elf)
+    assert "0x1a4, which is no code of the kernel's" in found.message
+
+
+def test_the_models_severity_counts(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    text = BEGIN + line(elf, "grow", "_start", severity="warning")
+    assert [one.severity for one in findings(read_report(text), elf)] == ["warning"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_words(rule: str, compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    (found,) = findings(read_report(BEGIN + line(elf, "grow", "_start", rule=rule)), elf)
+    assert found.rule == rule and found.where.function == "grow" and found.hint
+
+
+def test_a_line_being_written_is_left_for_later(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    whole = BEGIN + '{"paging": true}\n' + line(elf, "grow", "_start")
+    report = read_report(whole[:-20])
+    assert report.begun and report.paging and not report.violations
+
+
+@pytest.mark.parametrize("text", ["guest output\n", '{"rule": "tlb-stale-use"}\n', "[]\n"])
+def test_what_is_no_report_is_said(text: str) -> None:
+    with pytest.raises(HarnessError, match="report has the line"):
+        read_report(BEGIN + text)
+
+
+def test_the_allocator_is_named_to_the_plugin(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SOURCE, "c"))
+    words = plugin_words(Path("/a,b/tlb.so"), elf).replace(",,", "").split(",")
+    address, size = elf.symbols["kalloc"]
+    assert f"kalloc={address:#x}:{size:#x}" in words
+    assert words[0] == "/ab/tlb.so"
+
+
+def test_an_old_qemu_leaves_the_target_unchecked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu = tmp_path / "qemu"
+    qemu.write_text("#!/bin/sh\necho QEMU emulator version 7.2.0\n")
+    qemu.chmod(0o700)
+    monkeypatch.setenv("FAULTLINE_QEMU", str(qemu))
+    with pytest.raises(Unchecked, match=r"7\.2.*bookworm-backports"):
+        require_qemu()
