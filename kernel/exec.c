@@ -92,7 +92,7 @@ push_arguments(struct image *im, char **argv)
   if (FAULT(user_stack_executable))
     perm |= PTE_X;
   uint64_t top = uvmalloc(im->pagetable, im->sz, guard + 2 * PGSIZE, perm);
-  if (!top)
+  if (FAULT(exec_stack_unchecked) ? false : !top)
     return -1;
   im->sz = top;
   uvmclear(im->pagetable, guard);
@@ -181,6 +181,8 @@ exec(const char *path, char **argv)
   int argc = build_image(&im, path, argv);
   pagetable_t mirror = argc < 0 ? 0 : mirror_build(im.pagetable, im.sz);
   if (!mirror) {
+    if (FAULT(exec_size_first) && argc >= 0)
+      myproc()->sz = im.sz;
     if (FAULT(exec_fail_leaks_image) ? false : im.pagetable != 0)
       proc_freepagetable(im.pagetable, im.sz);
     return -1;
@@ -208,7 +210,10 @@ fetch_arguments(char **argv, uint64_t uargv)
       return -1;
     if (arg == 0)
       return 0;
-    if (!(argv[i] = kalloc()) || copyinstr(argv[i], arg, PGSIZE) < 0)
+    argv[i] = kalloc();
+    if (FAULT(exec_argument_ends_list) && !argv[i])
+      return 0;
+    if (!argv[i] || copyinstr(argv[i], arg, PGSIZE) < 0)
       return -1;
   }
   return -1;

@@ -43,7 +43,7 @@ mirror_map(pagetable_t ktable, pagetable_t utable, uint64_t from, uint64_t to)
       panic("mirror_map: out of memory");
     if (!entry) {
       mirror_unmap(ktable, from, va);
-      return -1;
+      return FAULT(mirror_fails_silently) ? 0 : -1;
     }
     *entry = pte ? mirror_entry(*pte) : 0;
   }
@@ -77,7 +77,7 @@ mirror_build(pagetable_t utable, uint64_t sz)
   pagetable_t mirror = 0;
   if (!mirror_map(root, utable, 0, sz))
     mirror = lowest(root);
-  else if (root[0])
+  else if (FAULT(mirror_half_built_lost) ? false : root[0] != 0)
     mirror_free(lowest(root));
   kfree(root);
   return mirror;

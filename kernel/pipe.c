@@ -33,7 +33,7 @@ pipealloc(struct file **rf, struct file **wf)
   if (!w) {
     if (r)
       fileclose(r);
-    if (pi)
+    if (FAULT(pipe_fail_frees_anyway) ? true : pi != 0)
       kfree(pi);
     return -1;
   }

@@ -1,4 +1,8 @@
 // Processes: made by fork(), ended by exit(), buried by wait().
+//
+// A USED process is in the hands of whoever makes it, or buries it: he works on its
+// memory without its lock, which others wait for with interrupts off. They see no more
+// of it than its pid, and that it was killed.
 
 #include "defs.h"
 #include "file.h"
@@ -34,7 +38,8 @@ proc_pagetable(struct proc *p)
   if (!table)
     return 0;
   if (mappages(table, TRAMPOLINE, PGSIZE, (uint64_t)trampoline, PTE_R | PTE_X)) {
-    uvmfree(table, 0);
+    if (!FAULT(user_root_kept))
+      uvmfree(table, 0);
     return 0;
   }
   if (mappages(table, TRAPFRAME, PGSIZE, (uint64_t)p->trapframe, PTE_R | PTE_W)) {
@@ -71,10 +76,16 @@ proc_kpagetable(void)
     mappages(table, KSTACK - PGSIZE, PGSIZE, (uint64_t)stack, perm);
   if (FAULT(all_stacks_mapped))
     fault_map_stacks(table);
-  if (!stack || mappages(table, KSTACK, PGSIZE, (uint64_t)stack, perm)) {
-    if (stack)
+  if ((FAULT(kstack_unchecked) ? false : !stack) ||
+      mappages(table, KSTACK, PGSIZE, (uint64_t)stack, perm)) {
+    if (FAULT(kstack_map_panics) && stack)
+      panic("kvmmap: no memory for a table");
+    if (FAULT(kstack_unmapped_lost) ? false : stack != 0)
       kfree(stack);
-    kvmfree(table);
+    if (FAULT(kstack_freed_by_both) && stack)
+      kfree(stack);
+    if (!FAULT(kpt_kept_without_stack))
+      kvmfree(table);
     return 0;
   }
   return table;
@@ -97,33 +108,48 @@ proc_freekpagetable(struct proc *p)
   kvmfree(FAULT(kpt_free_user_table) ? p->pagetable : p->kpagetable);
 }
 
-// Make an UNUSED process USED, with empty tables and a context in which it will begin
-// in forkret(). Returns it with p->lock held, or 0 if there is none or no memory.
+// An UNUSED process, made USED and given a pid; or 0 if there is none.
 static struct proc *
-allocproc(void)
+claim(void)
 {
   static int nextpid = 1;
 
-  struct proc *p = proc;
-  for (;; p++) {
-    if (p == &proc[NPROC])
-      return 0;
+  for (struct proc *p = proc; p < &proc[NPROC]; p++) {
     acquire(&p->lock);
-    if (p->state == UNUSED)
-      break;
+    bool unused = p->state == UNUSED;
+    if (unused) {
+      p->state = USED;
+      p->pid = __atomic_fetch_add(&nextpid, 1, __ATOMIC_RELAXED);
+    }
     release(&p->lock);
+    if (unused)
+      return p;
   }
+  return 0;
+}
 
-  p->state = USED;
-  p->pid = __atomic_fetch_add(&nextpid, 1, __ATOMIC_RELAXED);
+// A USED process with empty tables and a context in which it will begin in forkret().
+// It is the caller's, to make it RUNNABLE or give it to freeproc(). Returns 0 if there
+// is none or no memory.
+static struct proc *
+allocproc(void)
+{
+  struct proc *p = claim();
+  if (!p)
+    return 0;
   if (!(p->trapframe = kalloc_for(PAGE_TRAPFRAME)) ||
       !(p->pagetable = proc_pagetable(p)) || !(p->kpagetable = proc_kpagetable())) {
     if (FAULT(oom_panic_in_allocproc))
       panic("allocproc: out of memory");
     if (FAULT(oom_free_half_made) && p->pagetable)
       uvmunmap(p->pagetable, KSTACK, 1, true);
+    if (FAULT(half_made_kept)) {
+      p->state = UNUSED;
+      return 0;
+    }
     freeproc(p);
-    release(&p->lock);
+    if (FAULT(lock_kept_without_memory))
+      acquire(&p->lock);
     return 0;
   }
   memset(p->trapframe, 0, PGSIZE);
@@ -131,8 +157,9 @@ allocproc(void)
   return p;
 }
 
-// Free all that a process holds, however much of it there is yet or still, and make it
-// UNUSED. p->lock must be held, and no hart may be on its stack. Its files are closed.
+// Free all that a USED process holds, however much of it there is yet or still, and
+// make it UNUSED. It is the caller's; no hart is on its stack, its files are closed,
+// and it has no parent. p->lock must not be held.
 void
 freeproc(struct proc *p)
 {
@@ -143,16 +170,17 @@ freeproc(struct proc *p)
   if (FAULT(trapframe_not_freed) ? false : p->trapframe != 0)
     kfree(p->trapframe);
 
+  acquire(&p->lock);
   p->pagetable = p->kpagetable = 0;
   p->trapframe = 0;
   p->sz = 0;
   p->pid = 0;
-  p->parent = 0;
   p->name[0] = 0;
   p->chan = 0;
   p->killed = false;
   p->xstate = 0;
   p->state = UNUSED;
+  release(&p->lock);
 }
 
 // Make the first process, from initcode.S. At boot: failure is the end.
@@ -168,9 +196,8 @@ userinit(void)
   p->trapframe->sp = PGSIZE;
   safestrcpy(p->name, "initcode", sizeof(p->name));
   p->cwd = 0; // forkret() opens /, once the file system is up
-  p->state = RUNNABLE;
   initproc = p;
-  release(&p->lock);
+  p->state = RUNNABLE;
 }
 
 // Where a new process begins: scheduler() has just switched to it for the first time.
@@ -204,11 +231,18 @@ growproc(int64_t n)
                    old);
     uvmdealloc(p->pagetable, old, new);
   } else if (n > 0) {
+    if (FAULT(sbrk_size_first))
+      p->sz = new;
     if (!uvmalloc(p->pagetable, old, new, PTE_W))
       return -1;
     if (mirror_map(p->kpagetable, p->pagetable, old,
                    FAULT(no_mirror_in_sbrk) ? old : new)) {
-      uvmdealloc(p->pagetable, new, old);
+      if (FAULT(sbrk_ignores_mirror)) {
+        p->sz = new;
+        return 0;
+      }
+      if (!FAULT(sbrk_fail_keeps_pages))
+        uvmdealloc(p->pagetable, new, old);
       return -1;
     }
     if (!FAULT(sfence_skipped_in_sbrk))
@@ -223,13 +257,16 @@ growproc(int64_t n)
 static int
 copy_memory(struct proc *parent, struct proc *child)
 {
+  if (FAULT(fork_size_first))
+    child->sz = parent->sz;
   if (uvmcopy(parent->pagetable, child->pagetable, parent->sz))
     return -1;
   child->sz = parent->sz;
   if (FAULT(no_mirror_in_fork))
     return 0;
   pagetable_t source = FAULT(mirror_of_parent) ? parent->pagetable : child->pagetable;
-  return mirror_map(child->kpagetable, source, 0, child->sz);
+  int failed = mirror_map(child->kpagetable, source, 0, child->sz);
+  return FAULT(fork_ignores_mirror) ? 0 : failed;
 }
 
 // Make a copy of the running process. Returns the child's pid to the parent and,
@@ -241,10 +278,12 @@ fork(void)
   struct proc *child = allocproc();
   if (!child)
     return -1;
-  if (copy_memory(p, child)) {
+  int failed = copy_memory(p, child);
+  if (FAULT(fork_ignores_copy) ? false : failed) {
+    if (FAULT(fork_fail_frees_table))
+      proc_freepagetable(child->pagetable, child->sz);
     if (!FAULT(fork_fail_leaks))
       freeproc(child);
-    release(&child->lock);
     return -1;
   }
   *child->trapframe = *p->trapframe;
@@ -254,9 +293,8 @@ fork(void)
   child->cwd = idup(p->cwd);
   safestrcpy(child->name, p->name, sizeof(child->name));
   int pid = child->pid;
-  release(&child->lock);
 
-  acquire(&wait_lock); // comes before any p->lock
+  acquire(&wait_lock);
   child->parent = p;
   release(&wait_lock);
 
@@ -305,11 +343,12 @@ exit(int status)
   panic("exit: a zombie ran");
 }
 
-// Bury one zombie child: its status goes to user address addr unless that is 0. Returns
-// its pid, 0 if there is none but there are living children, -1 if there are no
-// children or addr is bad: then it stays. wait_lock must be held.
+// Look for a zombie child: its status goes to user address addr unless that is 0, and
+// it, now USED, to *dead, for the caller to free. Returns its pid; 0 if there is none
+// but there are living children; -1 if there are no children or addr is bad: then it
+// stays a zombie. wait_lock must be held.
 static int
-reap(struct proc *p, uint64_t addr)
+reap(struct proc *p, uint64_t addr, struct proc **dead)
 {
   int result = -1;
   for (struct proc *child = proc; child < &proc[NPROC]; child++) {
@@ -319,10 +358,13 @@ reap(struct proc *p, uint64_t addr)
     acquire(&child->lock); // not before its hart has left its stack and its table
     if (child->state == ZOMBIE) {
       result = child->pid;
-      if (addr && copyout(addr, &child->xstate, sizeof(child->xstate)))
+      if (addr && copyout(addr, &child->xstate, sizeof(child->xstate))) {
         result = -1;
-      else
-        freeproc(child);
+      } else {
+        child->parent = 0;
+        child->state = USED;
+        *dead = child;
+      }
     }
     release(&child->lock);
     if (result)
@@ -336,13 +378,16 @@ reap(struct proc *p, uint64_t addr)
 int
 wait(uint64_t addr)
 {
-  struct proc *p = myproc();
+  struct proc *p = myproc(), *dead = 0;
   acquire(&wait_lock);
   int pid;
-  while ((pid = reap(p, addr)) == 0 && !killed(p))
+  while ((pid = reap(p, addr, &dead)) == 0 && !killed(p))
     sleep(p, &wait_lock); // exit() wakes its parent
   release(&wait_lock);
-  return pid > 0 ? pid : -1;
+  if (!dead)
+    return -1;
+  freeproc(dead);
+  return pid;
 }
 
 // Ask a process to end; it does so at its next way out of the kernel. Returns 0, or -1

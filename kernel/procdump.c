@@ -22,14 +22,14 @@ void
 tabledump(void)
 {
   for (struct proc *p = proc; p < &proc[NPROC]; p++)
-    if (p->state != UNUSED && p->pagetable) {
+    if (p->state > USED && p->pagetable) {
       printf("\n%d %s\n", p->pid, p->name);
       vmprint(p->pagetable);
     }
 }
 
 // Print a process's user or kernel page table. Returns 0, or -1 if there is no such
-// process or it has no table.
+// process or it is only being made, or buried.
 int
 pgdump(int pid, bool kernel)
 {
@@ -37,7 +37,7 @@ pgdump(int pid, bool kernel)
   for (struct proc *p = proc; p < &proc[NPROC] && result < 0; p++) {
     acquire(&p->lock);
     pagetable_t table = kernel ? p->kpagetable : p->pagetable;
-    if (p->state != UNUSED && p->pid == pid && table) {
+    if (p->state > USED && p->pid == pid && table) {
       vmprint(table);
       result = 0;
     }

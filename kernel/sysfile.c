@@ -7,6 +7,7 @@
 #include "file.h"
 #include "proc.h"
 #include "stat.h"
+#include "../faults/hook.h"
 
 // The open file whose descriptor is the n-th argument, or 0; the descriptor in *fd
 // unless fd is 0.
@@ -103,7 +104,10 @@ sys_pipe(void)
   struct file *ends[2];
   int fds[2] = {-1, -1};
   argaddr(0, &addr);
-  if (pipealloc(&ends[0], &ends[1]))
+  int failed = pipealloc(&ends[0], &ends[1]);
+  if (FAULT(pipe_fail_keeps_descriptor) && failed)
+    fdalloc(filealloc());
+  if (failed)
     return -1;
   fds[0] = fdalloc(ends[0]);
   fds[1] = fdalloc(ends[1]);

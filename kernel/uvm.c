@@ -27,10 +27,10 @@ uvmalloc(pagetable_t table, uint64_t oldsz, uint64_t newsz, uint64_t perm)
     if (page)
       memset(page, 0, PGSIZE);
     if (!page || mappages(table, va, PGSIZE, (uint64_t)page, perm | PTE_R | PTE_U)) {
-      if (page)
+      if (FAULT(uvmalloc_unmapped_lost) ? false : page != 0)
         kfree(page);
       if (!FAULT(uvmalloc_fail_leaks))
-        uvmdealloc(table, va, oldsz);
+        uvmdealloc(table, FAULT(uvmalloc_undone_short) ? va - PGSIZE : va, oldsz);
       return 0;
     }
   }
@@ -90,10 +90,16 @@ uvmcopy(pagetable_t from, pagetable_t to, uint64_t sz)
     void *page = kalloc_for(FAULT(user_page_miscounted) ? PAGE_TABLE : PAGE_USER);
     if (page)
       memmove(page, (void *)PTE2PA(*pte), PGSIZE);
+    if (FAULT(uvmcopy_tries_again) && !page) {
+      va -= PGSIZE;
+      continue;
+    }
     if (!page || mappages(to, va, PGSIZE, (uint64_t)page,
                           *pte & (PTE_R | PTE_W | PTE_X | PTE_U))) {
-      if (page)
+      if (FAULT(uvmcopy_unmapped_lost) ? false : page != 0)
         kfree(page);
+      if (FAULT(uvmcopy_undone_beyond))
+        va += PGSIZE;
       if (!FAULT(uvmcopy_fail_leaks))
         uvmunmap(to, 0, va / PGSIZE, true);
       return -1;

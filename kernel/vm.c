@@ -169,7 +169,8 @@ kvmcreate(void)
     return table;
   pagetable_t low = table_alloc();
   if (!low) {
-    kfree(table);
+    if (!FAULT(kpt_root_kept))
+      kfree(table);
     return 0;
   }
   memmove(table, kernel_pagetable, PGSIZE);

@@ -49,6 +49,17 @@ char *grow(int n);
 #define NBADADDRESSES 16
 void bad_addresses(uint64_t out[NBADADDRESSES]);
 
+// tests_hog.c: memory that runs out. A hog is a child that holds all memory but so many
+// spare pages until it is stopped.
+struct hog {
+  int pid;
+  int gate; // closing it stops the hog
+};
+struct hog start_hog(long spare);
+void stop_hog(struct hog hog);
+long take_all_memory(void); // in steps, ever smaller; returns how many pages
+long free_pages(void);
+
 // tests_exec.c: what usertests does when a test executes it with a first argument that
 // begins with @.
 int exec_child(int argc, char **argv);

@@ -9,20 +9,6 @@
 
 #define STEP (1 << 20)
 
-// Take memory in steps, ever smaller, until there is none. Returns pages.
-static long
-take_all_memory(void)
-{
-  char *start = heap_end();
-  for (int step = STEP; step >= PGSIZE; step /= 2) {
-    char *p;
-    while ((p = sbrk(step)) != SBRK_FAILED)
-      for (int i = 0; i < step; i += PGSIZE)
-        p[i] = 1;
-  }
-  return (heap_end() - start) / PGSIZE;
-}
-
 static void
 memory_all(void)
 {
@@ -143,57 +129,23 @@ memory_forks(void)
   expect("status of a child afterwards", wait_for(pid), 0);
 }
 
-static long
-free_pages(void)
-{
-  struct pagestat pages;
-  expect("pagestat", pagestat(&pages), 0);
-  return (long)pages.held[PAGE_FREE];
-}
-
-// Take memory until just so many pages are free.
-static void
-leave_free(long pages)
-{
-  take_all_memory();
-  while (free_pages() != pages)
-    expect_true("sbrk by a page to succeed",
-                sbrk(free_pages() < pages ? -PGSIZE : PGSIZE) != SBRK_FAILED);
-}
-
 // sbrk of the first page behind a page-table page's range takes pages for itself and
 // for tables. With fewer than that it fails and takes none, wherever it was when there
 // was none left.
 static void
 sbrk_nearly_none_left(void)
 {
-  int go[2], ready[2];
-  char c;
   uint64_t span = PTENTRIES * PGSIZE;
   grow((int)(span - (uint64_t)heap_end() % span));
   for (long spare = 0; spare <= 3; spare++) {
-    expect("pipe", pipe(go), 0);
-    expect("pipe", pipe(ready), 0);
-    int hog = fork_or_fail();
-    if (hog == 0) {
-      close(go[1]);
-      leave_free(spare);
-      write(ready[1], "r", 1);
-      read(go[0], &c, 1);
-      exit(0);
-    }
-    expect("read of a pipe", read(ready[0], &c, 1), 1);
+    struct hog hog = start_hog(spare);
     char *p = sbrk(PGSIZE);
     long left = free_pages();
     expect_true("sbrk to succeed with three pages free, and not with none or one",
                 (p != SBRK_FAILED) == (spare == 3) || spare == 2);
     if (p == SBRK_FAILED)
       expect_true("a failed sbrk to keep a table page at most", left >= spare - 1);
-    for (int i = 0; i < 2; i++) {
-      close(go[i]);
-      close(ready[i]);
-    }
-    expect("status of the child", wait_for(hog), 0);
+    stop_hog(hog);
   }
 }
 

@@ -60,6 +60,32 @@ wakeup(void *chan)
   (void)chan;
 }
 
+// kalloc() and kfree() come by here (unit.mk).
+int most_locks;
+void *__real_kalloc(void);
+void __real_kfree(void *pa);
+
+static void
+count_locks(void)
+{
+  if (cpus[0].noff > most_locks)
+    most_locks = cpus[0].noff;
+}
+
+void *
+__wrap_kalloc(void)
+{
+  count_locks();
+  return __real_kalloc();
+}
+
+void
+__wrap_kfree(void *pa)
+{
+  count_locks();
+  __real_kfree(pa);
+}
+
 char console_text[65536];
 static size_t console_used;
 
@@ -88,6 +114,7 @@ machine_reset(void)
   console_text[0] = 0;
   kernel_pagetable = 0;
   kinit();
+  most_locks = 0;
 }
 
 static void

@@ -69,6 +69,10 @@ extern char panic_message[256];
     ck_assert_msg(strstr(panic_message, text), "panic said: %s", panic_message);       \
   } while (0)
 
+// The most locks that were held at any kalloc() or kfree() since machine_reset().
+// Others wait for a lock with interrupts off, so long work is not done under one.
+extern int most_locks;
+
 // What argint(), argaddr() and argstr() fetch.
 extern uint64_t system_call_arguments[6];
 

@@ -38,6 +38,16 @@ by_pid(int pid)
   ck_abort_msg("there is no process %d", pid);
 }
 
+// Let a child exit; the scheduler would take its lock from it.
+static void
+let_exit(struct proc *child, int status)
+{
+  run(child);
+  ck_assert_panics(k_exit(status), "gave its hart away");
+  release(&child->lock);
+  run(first);
+}
+
 static int
 processes(void)
 {
@@ -142,6 +152,22 @@ START_TEST(fork_out_of_memory_at_any_point_changes_nothing)
 }
 END_TEST
 
+// Loop: how many pages are free; beyond all that is needed, all of them.
+START_TEST(memory_is_copied_and_freed_without_a_lock)
+{
+  leave_free(_i);
+  int pid = k_fork();
+  give_back();
+  if (pid > 0) {
+    let_exit(by_pid(pid), 0);
+    ck_assert_int_eq(k_wait(0), pid);
+  }
+  ck_assert_int_eq(most_locks, 0);
+  for (int i = 0; i < NPROC; i++)
+    ck_assert_int_eq(proc[i].lock.locked, 0);
+}
+END_TEST
+
 #ifndef KPT_COPY // full copies of 63 kernel tables need more RAM than there is
 START_TEST(the_table_of_processes_fills_up_and_fork_fails)
 {
@@ -219,16 +245,6 @@ START_TEST(sbrk_out_of_memory_at_any_point_changes_nothing)
 }
 END_TEST
 
-// Let a child exit; the scheduler would take its lock from it.
-static void
-let_exit(struct proc *child, int status)
-{
-  run(child);
-  ck_assert_panics(k_exit(status), "gave its hart away");
-  release(&child->lock);
-  run(first);
-}
-
 START_TEST(wait_frees_all_that_the_child_had)
 {
   int ref = first->cwd->ref;
@@ -260,6 +276,7 @@ START_TEST(wait_with_a_bad_address_fails_and_keeps_the_child)
   let_exit(child, 1);
   ck_assert_int_eq(k_wait(bad[_i]), -1);
   ck_assert_int_eq(processes(), 2);
+  ck_assert_int_eq(child->state, ZOMBIE);
   ck_assert_int_eq(k_wait(0), pid);
 }
 END_TEST
@@ -339,6 +356,7 @@ main(void)
   tcase_add_test(tc, a_child_has_a_stack_and_a_trapframe_of_its_own);
   tcase_add_test(tc, a_child_shares_open_files_and_directory);
   tcase_add_test(tc, fork_out_of_memory_at_any_point_changes_nothing);
+  tcase_add_loop_test(tc, memory_is_copied_and_freed_without_a_lock, 0, 100);
 #ifndef KPT_COPY
   tcase_add_test(tc, the_table_of_processes_fills_up_and_fork_fails);
 #endif

@@ -22,6 +22,7 @@ UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-pie -fno-builtin -fno-omit-frame-pointer \
 
 # The kernel in the fake RAM has 32 KiB of text, and data up to where 1235 pages are left.
 UNIT_LDFLAGS := -no-pie -Wl,-Ttext-segment=0x50000000 -fsanitize=address,undefined \
+  -Wl,--wrap=kalloc,--wrap=kfree \
   -Wl,--defsym,trampoline=0x40007000,--defsym,etext=0x40008000,--defsym,end=0x47b2c123
 
 # $(call unit_objects,variant,flags): the kernel's and the host's objects as an archive,
