@@ -20,16 +20,21 @@ enum faultline_command {
   FL_ARM,    // (mode, n): count and fail kallocs of the calling process
   FL_DISARM, // returns how many kallocs were failed since FL_ARM
   FL_CALLS,  // returns how many kallocs the armed process made since FL_ARM
+  FL_PATH,   // (n): hash of the call path of the last counting run's n-th kalloc, or 0
+  FL_ARMED,  // returns 1 from FL_ARM to FL_DISARM, whatever became of the process
+  FL_CAUSE,  // returns scause at the first kalloc that was failed since FL_ARM
 };
 
 enum faultline_mode {
   FL_OFF,
-  FL_NTH,  // fail the n-th kalloc, n from 1
-  FL_FROM, // fail the n-th and all after it
-  FL_SITE, // fail those whose return address is n
+  FL_NTH,   // fail the n-th kalloc, n from 1
+  FL_FROM,  // fail the n-th and all after it
+  FL_SITE,  // fail those whose return address is n
+  FL_COUNT, // fail none, and keep the call path of each: a counting run
 };
 
 #define FL_DEPTH 8      // return addresses kept of a stack, innermost first
+#define FL_PATHS 4096   // call paths kept of a counting run
 #define FL_PAGES 0x8000 // pages the ledger has room for: 128 MiB from FL_RAM on
 #define FL_RAM   0x80000000UL
 
@@ -56,6 +61,10 @@ struct faultline_ctl {
   uint64_t n;
   uint64_t calls;               // kallocs of the armed process since FL_ARM
   struct faultline_event fired; // kallocs made to fail since FL_ARM
+  uint64_t cause;               // scause at the first of them
+
+  uint64_t counted;         // kallocs of the last counting run
+  uint64_t paths[FL_PATHS]; // hashes of their stacks' return addresses, never 0
 
   uint64_t seq;  // number of the last kalloc or kfree
   uint64_t mark; // seq at FL_MARK

@@ -89,9 +89,24 @@ entry(void *pa)
   return (uint64_t)pa % PGSIZE == 0 && page < FL_PAGES ? &faultline_ledger[page] : 0;
 }
 
-// Whether this kalloc is one that should fail. site is its return address.
+// Keep the call path of a counting run's kalloc: FNV-1a over the words of its stack.
+static void
+record_path(uint64_t fp)
+{
+  uint64_t stack[FL_DEPTH];
+  uint64_t hash = 0xcbf29ce484222325UL;
+  record_stack(stack, fp);
+  for (int i = 0; i < FL_DEPTH; i++)
+    hash = (hash ^ stack[i]) * 0x100000001b3UL;
+  if (CTL.counted < FL_PATHS)
+    CTL.paths[CTL.counted] = hash ? hash : 1;
+  CTL.counted++;
+}
+
+// Whether this kalloc, whose frame is fp, is one that should fail. site is its return
+// address.
 static int
-should_fail(void *proc, uint64_t site)
+should_fail(void *proc, uint64_t site, uint64_t fp)
 {
   if (!CTL.armed || CTL.armed != (uint64_t)proc)
     return 0;
@@ -100,12 +115,25 @@ should_fail(void *proc, uint64_t site)
   case FL_NTH:
     return CTL.calls == CTL.n;
   case FL_FROM:
-    return CTL.calls >= CTL.n;
+    return CTL.n && CTL.calls >= CTL.n;
   case FL_SITE:
     return CTL.n == site;
+  case FL_COUNT:
+    record_path(fp);
+    return 0;
   default:
     return 0;
   }
+}
+
+// Note that this kalloc is made to fail. scause tells what the process trapped for,
+// unless an interrupt came between.
+static void
+record_fired(void *proc, uint64_t fp)
+{
+  if (CTL.fired.count == 0)
+    asm volatile("csrr %0, scause" : "=r"(CTL.cause));
+  record_event(&CTL.fired, 0, proc, fp);
 }
 
 void *
@@ -116,8 +144,8 @@ __wrap_kalloc(void)
 
   uint64_t sstatus = lock();
   CTL.shim = 1;
-  if (should_fail(proc, (uint64_t)__builtin_return_address(0))) {
-    record_event(&CTL.fired, 0, proc, fp);
+  if (should_fail(proc, (uint64_t)__builtin_return_address(0), fp)) {
+    record_fired(proc, fp);
     unlock(sstatus);
     return 0;
   }
@@ -163,9 +191,30 @@ __wrap_kfree(void *pa)
   __real_kfree(pa);
 }
 
-// The shim's answer to uptime(FAULTLINE_UPTIME, command, argument, argument).
+// Count, and fail, the kallocs of proc from now on. What the last counting run kept
+// stays until the next.
+static void
+arm(void *proc, uint64_t mode, uint64_t n)
+{
+  CTL.mode = mode;
+  CTL.n = n;
+  CTL.calls = 0;
+  CTL.cause = 0;
+  CTL.fired.count = 0;
+  CTL.armed = (uint64_t)proc;
+  if (mode == FL_COUNT)
+    CTL.counted = 0;
+}
+
 static uint64_t
-command(uint64_t command, uint64_t mode, uint64_t n)
+path(uint64_t n)
+{
+  return n > 0 && n <= CTL.counted && n <= FL_PATHS ? CTL.paths[n - 1] : 0;
+}
+
+// The shim's answer to uptime(FAULTLINE_UPTIME, command, a, b).
+static uint64_t
+command(uint64_t command, uint64_t a, uint64_t b)
 {
   void *proc = myproc();
   uint64_t sstatus = lock();
@@ -184,11 +233,7 @@ command(uint64_t command, uint64_t mode, uint64_t n)
     answer = CTL.live;
     break;
   case FL_ARM:
-    CTL.mode = mode;
-    CTL.n = n;
-    CTL.calls = 0;
-    CTL.fired.count = 0;
-    CTL.armed = (uint64_t)proc;
+    arm(proc, a, b);
     break;
   case FL_DISARM:
     CTL.armed = 0;
@@ -196,6 +241,15 @@ command(uint64_t command, uint64_t mode, uint64_t n)
     break;
   case FL_CALLS:
     answer = CTL.calls;
+    break;
+  case FL_PATH:
+    answer = path(a);
+    break;
+  case FL_ARMED:
+    answer = CTL.armed != 0;
+    break;
+  case FL_CAUSE:
+    answer = CTL.cause;
     break;
   }
   unlock(sstatus);
@@ -205,12 +259,12 @@ command(uint64_t command, uint64_t mode, uint64_t n)
 uint64_t
 __wrap_sys_uptime(void)
 {
-  uint64_t magic = 0, what = 0, mode = 0, n = 0;
+  uint64_t magic = 0, what = 0, a = 0, b = 0;
   argaddr(0, &magic);
   if (magic != FAULTLINE_UPTIME)
     return __real_sys_uptime();
   argaddr(1, &what);
-  argaddr(2, &mode);
-  argaddr(3, &n);
-  return command(what, mode, n);
+  argaddr(2, &a);
+  argaddr(3, &b);
+  return command(what, a, b);
 }

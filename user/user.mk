@@ -7,6 +7,7 @@
 UPROGS := bench cat crashwork echo forktest grep init kill leaktest ln ls mkdir pagestat pgdump \
   poweroff probe rm sh stressfs usertests wc zombie
 
+PROBE      := $(basename $(notdir $(wildcard user/probe*.[cS])))
 USER_LIB   := crt usys ulib line printf umalloc pages
 USER_TESTS := $(basename $(notdir $(wildcard user/tests_*.c user/tests_*.S)))
 
@@ -51,8 +52,11 @@ $(O)/user/$(1).elf: $(call user_objects,$(1)) $(O)/user/libuser.a user/user.ld
 endef
 $(foreach program,$(filter-out probe,$(UPROGS)),$(eval $(call user_program,$(program))))
 
-$(O)/user/probe.elf: $(O)/user/probe.o
-	$(CROSS)ld $(PROBE_LDFLAGS) -o $@ $<
+# fork copies it for every run of a sweep: the smaller, the faster.
+$(PROBE:%=$(O)/user/%.o): USER_CFLAGS += -Os -fomit-frame-pointer
+
+$(O)/user/probe.elf: $(PROBE:%=$(O)/user/%.o)
+	$(CROSS)ld $(PROBE_LDFLAGS) -o $@ $^
 
 $(O)/user/_%: $(O)/user/%.elf
 	$(CROSS)objcopy --strip-all $< $@

@@ -1,0 +1,104 @@
+"""The probe and the shim on real machines: what they answer, and whether it is true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from faultline.bench import Bench
+from faultline.build import build_clean, build_variant
+from faultline.catalogue import load_fault
+from faultline.ledger import Ledger
+from faultline.machine import PROMPT, Machine
+
+pytestmark = pytest.mark.live
+LINE = r"n=(\d+) fired=(\d+) result=(\S+) lost=(-?\d+) sane=([01])"
+
+
+def sweep(machine: Machine, nonce: str, words: str) -> list[str]:
+    """Sweep without looking at anything; return what the probe said, line by line."""
+    machine.send(f"probe {nonce} sweep {words}")
+    said: list[str] = []
+    while True:
+        match = machine.expect(rf"@{nonce} ([^\r\n]*)\r?\n|{PROMPT}", "the probe's answer")
+        if match[1] is None:
+            return said
+        said.append(match[1])
+        if match[1].startswith("stop"):
+            machine.send("")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Return a bench with the clean kernel."""
+    return Bench(build_clean(ROOT, "share"), tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def machine(bench: Bench) -> Iterator[Machine]:
+    """Yield one machine, at the prompt."""
+    with bench.machine() as machine:
+        machine.wait_prompt()
+        yield machine
+
+
+WORKLOADS = (
+    "fork sbrk sbrkfar sbrkshrink exec execbad execlate open create read write mkdir link unlink "
+    "chdir pipe exit wait kill copyin copyout copyinstr"
+).split()
+
+
+@pytest.mark.parametrize("mode", ["nth", "from"])
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_clean_kernel_survives(
+    workload: str, mode: str, machine: Machine, bench: Bench
+) -> None:
+    said = sweep(machine, bench.nonce, f"{workload} {mode} 1 0")
+    begun = re.fullmatch(rf"sweep {workload} calls=(\d+)", said[0])
+    assert begun, said
+    calls = int(begun[1])
+    ran = [match for one in said if (match := re.fullmatch(LINE, one))]
+    assert [int(one[1]) for one in ran] == list(range(1, calls + 2))
+    assert [int(one[2]) > 0 for one in ran] == [True] * calls + [False]
+    assert [one[3] for one in ran] == ["failed"] * calls + ["ok"]
+    assert {(one[4], one[5]) for one in ran} == {("0", "1")}
+    assert said[-1] == f"sweep {workload} done n={calls + 1}"
+
+
+def test_it_leaves_no_file(machine: Machine, bench: Bench) -> None:
+    before = machine.shell("ls")
+    for workload in ("exec", "unlink"):
+        sweep(machine, bench.nonce, f"{workload} nth 1 1")
+    assert machine.shell("ls") == before
+
+
+def test_a_stop_is_where_the_call_path_changes(machine: Machine, bench: Bench) -> None:
+    said = sweep(machine, bench.nonce, "fork nth 1 0")
+    ctl = Ledger(machine.ram, bench.elf).ctl
+    calls = int(ctl["counted"])
+    paths = [0, *(int(ctl["paths"][index]) for index in range(calls)), 0]
+    ends = {n for n in range(1, calls + 1) if not paths[n - 1] == paths[n] == paths[n + 1]}
+    assert all(paths[1:-1])
+    assert 0 < len(ends) < calls
+    assert {int(one.split("=")[1].split()[0]) for one in said if one.startswith("stop")} == ends
+
+
+def test_an_unknown_workload_is_wrong_usage(machine: Machine, bench: Bench) -> None:
+    assert machine.shell(f"probe {bench.nonce} sweep nonsense nth 1 0").startswith("usage: probe")
+    assert machine.shell(f"probe {bench.nonce} sweep fork nth 0 0").startswith("usage: probe")
+
+
+def test_lost_pages_are_counted(bench: Bench, tmp_path: Path) -> None:
+    fault = load_fault(ROOT / "faults" / "catalogue" / "fork-fail-leaks.toml")
+    leaky = Bench(build_variant(ROOT, "share", fault), tmp_path)
+    with leaky.machine() as machine:
+        machine.wait_prompt()
+        said = sweep(machine, leaky.nonce, "fork nth 14 14")
+    ran = [match for one in said if (match := re.fullmatch(LINE, one))]
+    assert len(ran) == 1
+    assert ran[0][3] == "failed" and int(ran[0][4]) > 0
+    assert said[-2] == "stop n=14 end"

@@ -1,0 +1,352 @@
+// probe NONCE sweep WORKLOAD nth|from FIRST LAST: fail the workload's kallocs.
+//
+//  1. The workload runs unarmed, twice, then once more with its kallocs counted:
+//       @NONCE sweep WORKLOAD calls=C
+//     or, if it does not work although nothing fails, and this is the end:
+//       @NONCE sweep WORKLOAD cannot=WHAT
+//  2. For n = FIRST, FIRST + 1 ... up to a run in which none failed, or LAST (0: no
+//     limit), a run in which the n-th kalloc fails (from: and all after it), and one
+//     unarmed, which must succeed:
+//       @NONCE n=7 fired=1 result=RESULT lost=PAGES sane=1
+//     RESULT is ok, failed, false-success:WHAT, false-failure:WHAT or changed:WHAT.
+//     lost is how many more pages are live than before. If the unarmed run does not
+//     succeed, sane=0 insane=RESULT. A run whose call path is not that of the n before
+//     and the n after, and any with a bad result, stops right after the call, for a
+//     look at memory, and waits for a line of input:
+//       @NONCE stop n=7 after
+//     If its line is bad, it does so once more after it:
+//       @NONCE stop n=7 end
+//  3. @NONCE sweep WORKLOAD done n=N, N being the last n tried.
+//
+// site ADDRESS in place of nth: one run in which all kallocs fail that return there.
+#include "probe.h"
+#include "probe_sweep.h"
+
+// An actor's exit status: VERDICT, kind << KIND, STOPPED if it has stopped already, and
+// the address of what, which lies in the first few pages of every actor.
+#define VERDICT 0x40000000
+#define KIND    24
+#define STOPPED 0x800000
+#define WHAT    0x7fffff
+
+// The run at hand; set before the actor is forked.
+static enum faultline_mode mode;
+static uint64_t n;
+static bool watched; // stop after the call
+static bool stopped; // did so
+
+// What the sweep gets to know of a run.
+struct outcome {
+  struct verdict verdict;
+  uint64_t fired;
+  bool stopped;
+};
+
+static bool
+bad(struct verdict v)
+{
+  return v.kind > FAILED;
+}
+
+static void
+put_together_stop(const char *when)
+{
+  say_nonce();
+  say("stop n=");
+  say_number(n);
+  say(" ");
+  say(when);
+}
+
+static void
+stop(const char *when)
+{
+  put_together_stop(when);
+  say_end();
+  await_line();
+}
+
+static void
+stop_after(void)
+{
+  if (!stopped)
+    stop("after");
+  stopped = true;
+}
+
+char *
+stop_line(void)
+{
+  if (!watched)
+    return 0;
+  put_together_stop("after");
+  return said();
+}
+
+void
+arm(void)
+{
+  shim_ask(FL_ARM, mode, n);
+}
+
+uint64_t
+disarm(void)
+{
+  uint64_t fired = shim(FL_DISARM);
+  if (watched)
+    stop_after();
+  return fired;
+}
+
+struct verdict
+judged(enum kind kind, const char *what)
+{
+  struct verdict v = {kind, what};
+  if (bad(v) && mode != FL_OFF && mode != FL_COUNT)
+    stop_after();
+  return v;
+}
+
+static int
+status_of(struct verdict v)
+{
+  return VERDICT | (int)v.kind << KIND | (stopped ? STOPPED : 0) |
+         (int)((uint64_t)v.what & WHAT);
+}
+
+void
+child_says(const char *what)
+{
+  struct verdict v = {DONE, what};
+  die(status_of(v));
+}
+
+const char *
+child_word(int status)
+{
+  if (status == -1)
+    return "child-killed";
+  return status & VERDICT ? (const char *)(uint64_t)(status & WHAT) : "child-status";
+}
+
+const char *
+child_heard(int pid)
+{
+  int status = 0;
+  return wait(&status) == pid ? child_word(status) : "wait";
+}
+
+// What it means that an actor was killed. While it was armed, a page that was to be
+// allocated late was not to be had: that is a failure like any other, unless it
+// happened in a call that has to report it.
+static struct verdict
+killed(const struct workload *w)
+{
+  struct verdict v = {FAILED, 0};
+  bool in_call = shim(FL_CAUSE) == 8; // scause: an environment call from user mode
+  if (!shim(FL_ARMED)) {
+    v.kind = CHANGED;
+    v.what = "killed-afterwards";
+  } else if (shim(FL_DISARM) == 0 || (w->strict && in_call)) {
+    v.kind = w->status ? FALSE_SUCCESS : CHANGED; // a program that cannot run
+    v.what = "killed";
+  }
+  for (int tick = 0; tick < 4; tick++)
+    sleep(1); // its children are init's now, which has to bury them
+  return v;
+}
+
+// What an actor's exit status says.
+static struct verdict
+understand(const struct workload *w, int status)
+{
+  struct verdict v = {DONE, 0};
+  if (status == -1)
+    return killed(w);
+  if (status & VERDICT) {
+    v.kind = (enum kind)(status >> KIND & 0xf);
+    if (status & WHAT)
+      v.what = (const char *)(uint64_t)(status & WHAT);
+  } else if (!w->status || status != w->status()) {
+    v.kind = FALSE_SUCCESS;
+    v.what = "status";
+  }
+  return v;
+}
+
+// One run.
+static struct outcome
+attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch)
+{
+  struct outcome o = {{CHANGED, "fork"}, 0, false};
+  int status = 0;
+  mode = how;
+  n = which;
+  watched = watch;
+  stopped = false;
+  int pid = fork();
+  if (pid == 0)
+    die(status_of(w->run()));
+  if (pid > 0) {
+    o.verdict.what = "wait";
+    if (wait(&status) == pid) {
+      o.verdict = understand(w, status);
+      o.stopped = status != -1 && (!(status & VERDICT) ? watch : status & STOPPED);
+    }
+  }
+  o.fired = shim(FL_DISARM);
+  if (o.verdict.kind == FAILED && o.fired == 0) {
+    o.verdict.kind = FALSE_FAILURE;
+    o.verdict.what = "unprovoked";
+  }
+  if ((watch || bad(o.verdict)) && !o.stopped && how != FL_OFF && how != FL_COUNT)
+    stop("after");
+  if (w->reset)
+    w->reset();
+  return o;
+}
+
+// An unarmed run.
+static struct verdict
+unarmed(const struct workload *w, enum faultline_mode how)
+{
+  return attempt(w, how, 0, false).verdict;
+}
+
+static void
+say_verdict(struct verdict v)
+{
+  static const char *const names[] = {"ok", "failed", "false-success", "false-failure",
+                                      "changed"};
+  say(names[v.kind]);
+  if (v.what) {
+    say(":");
+    say(v.what);
+  }
+}
+
+// One n: the armed run, the unarmed one, and the line. Returns whether a kalloc was
+// made to fail.
+static bool
+try(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch)
+{
+  uint64_t before = shim(FL_MARK);
+  struct outcome o = attempt(w, how, which, watch);
+  int64_t lost = (int64_t)(shim(FL_END) - before);
+  struct verdict sane = unarmed(w, FL_OFF);
+
+  say_nonce();
+  say("n=");
+  say_number(which);
+  say(" fired=");
+  say_number(o.fired);
+  say(" result=");
+  say_verdict(o.verdict);
+  say(lost < 0 ? " lost=-" : " lost=");
+  say_number((uint64_t)(lost < 0 ? -lost : lost));
+  say(sane.kind == DONE ? " sane=1" : " sane=0 insane=");
+  if (sane.kind != DONE)
+    say_verdict(sane);
+  say_end();
+  if (bad(o.verdict) || lost != 0 || sane.kind != DONE) {
+    n = which;
+    stop("end");
+  }
+  return o.fired > 0;
+}
+
+// Warm up and count. Returns false, having said so, if that does not work.
+static bool
+ready(const struct workload *w)
+{
+  struct verdict v = {DONE, 0};
+  const char *missing = shim_version() ? open_eyes() : "shim";
+  if (!missing && w->prepare)
+    missing = w->prepare();
+  for (int i = 0; i < 3 && !missing && v.kind == DONE; i++)
+    v = unarmed(w, i < 2 ? FL_OFF : FL_COUNT);
+
+  say_nonce();
+  say("sweep ");
+  say(w->name);
+  if (missing) {
+    say(" cannot=");
+    say(missing);
+  } else if (v.kind != DONE) {
+    say(" cannot=");
+    say_verdict(v);
+  } else {
+    say(" calls=");
+    say_number(shim(FL_CALLS));
+  }
+  say_end();
+  return !missing && v.kind == DONE;
+}
+
+// All n from first on; returns the last that was tried. The first and the last of a
+// group of equal call paths are watched.
+static uint64_t
+try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
+        uint64_t last)
+{
+  uint64_t before = shim_ask(FL_PATH, first - 1, 0), path = shim_ask(FL_PATH, first, 0);
+  for (uint64_t which = first;; which++) {
+    uint64_t after = shim_ask(FL_PATH, which + 1, 0);
+    bool watch = path && (path != before || path != after);
+    if (!try(w, how, which, watch) || which == last)
+      return which;
+    before = path;
+    path = after;
+  }
+}
+
+static int
+sweep(const struct workload *w, enum faultline_mode how, uint64_t first, uint64_t last)
+{
+  bool works = ready(w);
+  if (works && how == FL_SITE)
+    try(w, how, first, true);
+  else if (works)
+    last = try_all(w, how, first, last);
+  if (w->finish)
+    w->finish();
+  close_eyes();
+  if (works) {
+    say_nonce();
+    say("sweep ");
+    say(w->name);
+    say(" done n=");
+    say_number(how == FL_SITE ? first : last);
+    say_end();
+  }
+  return works ? 0 : 1;
+}
+
+static const struct workload *const lists[] = {memory_workloads, exec_workloads,
+                                               file_workloads, process_workloads,
+                                               copy_workloads};
+
+#define NLISTS (sizeof(lists) / sizeof(lists[0]))
+
+void
+list_workloads(void)
+{
+  say_nonce();
+  say("workloads");
+  for (size_t i = 0; i < NLISTS; i++)
+    for (const struct workload *w = lists[i]; w->name; w++) {
+      say(" ");
+      say(w->name);
+    }
+  say_end();
+}
+
+int
+sweep_command(const char *name, enum faultline_mode how, uint64_t first, uint64_t last)
+{
+  for (size_t i = 0; i < NLISTS; i++)
+    for (const struct workload *w = lists[i]; w->name; w++)
+      if (same(name, w->name))
+        return sweep(w, how, first, last);
+  return -1;
+}
