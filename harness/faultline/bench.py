@@ -13,6 +13,7 @@ from .build import Build
 from .elf import ElfImage
 from .machine import Machine
 from .qemu import Config, Limits
+from .sweep.protocol import Choice
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Bench:
     the target cannot know it. `say` tells whoever watches what is being done. `part` is
     the one part of the check to do, of those that it can be divided into; empty for all of
     it. `test` is the test that is expected to fail, if the check runs tests by name.
+    `sweep` is what of the sweep to do.
     """
 
     build: Build
@@ -33,6 +35,7 @@ class Bench:
     say: Callable[[str], None] = lambda words: None
     part: str = ""
     test: str = ""
+    sweep: Choice = field(default_factory=Choice)
 
     @property
     def elf(self) -> ElfImage:
@@ -40,16 +43,23 @@ class Bench:
         return self.build.elf
 
     @contextmanager
-    def machine(self, *, harts: int = 1, icount: bool = True) -> Iterator[Machine]:
+    def machine(
+        self, *, harts: int = 1, icount: bool = True, plugin: str = ""
+    ) -> Iterator[Machine]:
         """Boot the target on a machine with its own copy of the disk."""
         disk = self.scratch / f"disk-{secrets.token_hex(4)}.img"
         shutil.copyfile(self.build.disk, disk)
+        board = self.build.board
         config = Config(
             self.build.kernel,
             disk,
-            harts=self.harts or harts,
+            harts=min(self.harts or harts, board.harts),
             icount=icount,
+            legacy_virtio=board.legacy_virtio,
+            pmp=board.pmp,
+            memory=board.memory,
             limits=self.limits,
+            plugin=plugin,
         )
         try:
             with Machine(config, self.scratch) as machine:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import functools
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import lifeline
+from .board import Board
 from .catalogue import Fault
 from .elf import ElfImage
 from .errors import HarnessError
@@ -30,6 +32,10 @@ class Build:
     disk: Path  # to be copied, not written to
     programs: Path  # the user programs' ELFs, each NAME.elf
     kpt: str = ""  # how it makes kernel page tables, one of KPTS; empty if not known
+    board: Board = Board()  # the machine it was made for
+    notes: tuple[str, ...] = ()  # what had to be done to build it, in words
+    probe_missing: str = ""  # why the probe is not in its file system
+    tree: bool = False  # somebody else's, of which nothing can be taken for granted
 
     @functools.cached_property
     def elf(self) -> ElfImage:
@@ -63,10 +69,23 @@ def build_variant(root: Path, kpt: str, fault: Fault) -> Build:
     words = ["kernel", f"O={out}", f"KPT={kpt}", f"FAULT={fault.id}", f"BASE=build/{kpt}"]
     if fault.options:
         words.append(f"FAULT_DEFINES={fault.options}")
-    for path in sorted(base.glob("*/*.o")):
+    objects = sorted(base.glob("*/*.o"))
+    for path in objects:
         words += ["-o", str(path.relative_to(root))]
+    drop_stale(root / out, objects)
     _make(root, words, alone=False)
     return _built(root, out, kpt)
+
+
+def drop_stale(folder: Path, objects: Sequence[Path]) -> None:
+    """Remove a variant's kernels that are older than one of the clean kernel's objects.
+
+    make is told to take these as they are (-o), so it would not link anew on their account.
+    """
+    newest = max((path.stat().st_mtime_ns for path in objects), default=0)
+    for kernel in folder.glob("kernel*.elf"):
+        if kernel.stat().st_mtime_ns <= newest:
+            kernel.unlink()
 
 
 def build_apart(root: Path, kpt: str, fault: Fault) -> Build:
@@ -77,6 +96,12 @@ def build_apart(root: Path, kpt: str, fault: Fault) -> Build:
         words.append(f"FAULT_DEFINES={fault.options}")
     _make(root, words)
     return Build(root / out / "kernel-shim.elf", root / out / "fs.img", root / out / "user", kpt)
+
+
+def build_probe(root: Path) -> Path:
+    """Build the program that is put into other trees' file systems; raises BuildFailed."""
+    _make(root, ["build/share/user/_probe", "O=build/share"])
+    return root / "build/share/user/_probe"
 
 
 def variant_folder(kpt: str, fault: Fault) -> str:

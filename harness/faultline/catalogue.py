@@ -16,6 +16,7 @@ CLASSES = (
 )  # fmt: skip
 MAX_HARTS = 8
 TESTS, TEST_FAILED = "usertests", "usertest-failed"  # the check and rule of failed tests
+SWEEP = "sweep"  # the check that has workloads
 _ID = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 
 
@@ -32,13 +33,16 @@ class Expect:
     function: str = ""  # empty: any
     no_oracle: str = ""
     test: str = ""  # the test of usertests that shows it first; empty: unknown
+    workload: str = ""  # the workload of the sweep that shows it; empty: unknown
+    through: str = ""  # a function that must be in the finding's path; empty: any path
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's `expect`."""
         if self.no_oracle:
             return {"check": None, "rule": None, "function": None, "no-oracle": self.no_oracle}
         shown = {"check": self.check, "rule": self.rule, "function": self.function or None}
-        return {**shown, "test": self.test} if self.test else shown
+        more = {"test": self.test, "workload": self.workload, "through": self.through}
+        return {**shown, **{key: value for key, value in more.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,17 @@ def _expect(entry: _Entry) -> Expect:
     check, rule = entry.get("check", str), entry.get("rule", str)
     function = entry.get("function", str, required=False) or ""
     test = entry.get("test", str, required=False) or ""
+    workload = entry.get("workload", str, required=False) or ""
+    through = entry.get("through", str, required=False) or ""
     entry.end()
     if test and check != TESTS:
         raise entry.error("test", f"only check {TESTS} has tests, this is {check}")
+    for key, value in (("workload", workload), ("through", through)):
+        if value and check != SWEEP:
+            raise entry.error(key, f"only findings of check {SWEEP} have one, this is {check}")
     if not function and test and rule == TEST_FAILED:
         function = test  # where that rule places a test that failed
-    return Expect(check, rule, function, test=test)
+    return Expect(check, rule, function, test=test, workload=workload, through=through)
 
 
 def _defines(entry: _Entry) -> tuple[tuple[str, str], ...]:

@@ -8,22 +8,26 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from . import VERSION, benchmark, catalogue, doctor, expected, speed
+from . import VERSION, benchmark, catalogue, doctor, expected, grade, speed
 from .build import KPTS, sources_changed
 from .catalogue import Fault
 from .checks import all_checks, all_rules
 from .errors import HarnessError, UsageError
 from .jobs import Finished, Started
 from .lifeline import Interrupted, interrupt_on_signals
-from .matrix import Plan, Target, run_matrix
+from .matrix import Plan, Target, clean_targets, run_matrix
 from .qemu import Limits, find_qemu
 from .reports import file_reports, terminal
 from .scratch import Scratch
+from .sweep import speed as sweepspeed
+from .sweep.protocol import MODES, Choice
+from .treesource import Source, sources_of
 from .verdict import (
     EXIT_AS_EXPECTED, EXIT_HARNESS, EXIT_NOT, EXIT_USAGE, Run, TargetResult, exit_status,
 )  # fmt: skip
@@ -34,9 +38,13 @@ OUT = ROOT / "reports/out"
 EXPECTED = ROOT / "reports/expected.json"
 DEBUGGER = (
     "In a debugger: `make qemu-gdb`, and in another terminal\n"
-    '`gdb-multiarch build/share/kernel.elf -ex "target remote :26000"`, then'
+    '`gdb-multiarch build/share/kernel-shim.elf -ex "target remote :26000"`, then'
 )
-SINGLE = ("audit", "leaks", "vmprint")  # the checks that are commands of their own
+TREE_HELP = "a folder with an xv6 tree, or above it; a .tar.gz or .zip; a git repository with --ref"
+SINGLE = ("audit", "leaks", "sweep", "vmprint")  # the checks that are commands of their own
+
+
+Events = Iterator[Started[Any] | Finished[Any] | TargetResult]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -77,16 +85,27 @@ def _parser() -> argparse.ArgumentParser:
     matrix.set_defaults(run=_matrix)
     _common(matrix)
 
+    grading = commands.add_parser("grade", help="check somebody's tree for everything")
+    grading.add_argument("tree", nargs="+", metavar="TREE", help=TREE_HELP)
+    grading.set_defaults(run=_grade)
+    _tree_options(grading)
+    _common(grading)
+
     for name in SINGLE:
         single = commands.add_parser(name, help=all_checks()[name].title)
-        single.add_argument("tree", nargs="?", metavar="TREE", help="not yet: our kernel only")
-        single.add_argument("--fault", metavar="ID", help="the variant with this fault")
+        single.add_argument("tree", nargs="?", metavar="TREE", help=TREE_HELP)
+        single.add_argument(
+            "--fault", metavar="ID", help="without TREE: our variant with this fault"
+        )
+        _tree_options(single)
         single.set_defaults(run=_single, check=name)
+        if name == "sweep":
+            sweep_options(single)
         _common(single)
 
     bench = commands.add_parser("bench", help="measure the kernel, and the matrix")
     benchmark.add_options(bench)
-    bench.add_argument("--only", choices=("kernel", "matrix"), help="measure just that")
+    bench.add_argument("--only", choices=("kernel", "matrix", "sweep"), help="measure just that")
     bench.add_argument(
         "--matrix", type=_positive, metavar="N", help="measure the matrix with N variants only"
     )
@@ -105,6 +124,26 @@ def _parser() -> argparse.ArgumentParser:
         run=_doctor
     )
     return parser
+
+
+def _tree_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ref", default="", metavar="REF", help="the branch or commit, if TREE is a git repository"
+    )
+
+
+def sweep_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what `faultline sweep` takes besides."""
+    parser.add_argument("--workload", default="", metavar="W", help="only this one")
+    parser.add_argument("--mode", default="", choices=MODES, help="only this one")
+    parser.add_argument(
+        "--exhaustive", action="store_true", help="leave no n out, however many boots it takes"
+    )
+
+
+def sweep_choice(options: argparse.Namespace) -> Choice:
+    """Return what the command line says of the sweep."""
+    return Choice(options.workload, options.mode, options.exhaustive)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +190,7 @@ def _chosen(targets: Sequence[Target], names: Sequence[str]) -> list[Target]:
 
 def _matrix(options: argparse.Namespace) -> int:
     faults = load_catalogue()
-    targets = [Target(kpt) for kpt in KPTS] + [Target(options.kpt, fault) for fault in faults]
+    targets = clean_targets() + [Target(options.kpt, fault) for fault in faults]
     if options.fault:
         targets = _chosen(targets, options.fault)
     start = time.time_ns()
@@ -188,18 +227,42 @@ def compare(run: Run, *, everything: bool, accept: bool) -> int:
 
 
 def _single(options: argparse.Namespace) -> int:
-    if options.tree is not None:
-        raise UsageError(
-            f"{options.check} TREE: other trees than the reference kernel cannot be checked "
-            "yet; leave TREE out to check the reference kernel"
-        )
     options.verbose = True
+    if options.tree is not None:
+        if options.fault:
+            raise UsageError("--fault is for the reference kernel: leave out TREE, or --fault")
+        sources = sources_of([options.tree], options.ref)
+        run = _run_trees(options.check, sources, options, only=options.check)
+        return exit_status(target.verdict for target in run.targets)
+    if options.ref:
+        raise UsageError("--ref needs a TREE")
     targets = [Target(options.kpt)]
     if options.fault:
         variants = [Target(options.kpt, fault) for fault in load_catalogue()]
         targets = _chosen(variants, [options.fault])
     run = _run(options.check, targets, options, only=options.check, every_check=True)
     return exit_status(target.verdict for target in run.targets)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    """Check trees for everything."""
+    sources = sources_of(options.tree, options.ref)
+    run = _run_trees("grade", sources, options)
+    return exit_status(target.verdict for target in run.targets)
+
+
+def _run_trees(
+    command: str, sources: list[Source], options: argparse.Namespace, *, only: str = ""
+) -> Run:
+    """Check trees and report on them; the reports are written and shown."""
+
+    def begin(scratch: Path) -> Events:
+        limits = Limits(wall=options.timeout)
+        choice = sweep_choice(options) if only == "sweep" else Choice()
+        plan = grade.Plan(ROOT, scratch, only, limits, choice)
+        return grade.run_trees(sources, plan, options.jobs)
+
+    return _report(command, begin, [source.id for source in sources], options)
 
 
 def _run(
@@ -210,16 +273,37 @@ def _run(
     only: str = "",
     every_check: bool = False,
 ) -> Run:
-    """Check targets and report on them; the reports are written and shown."""
+    """Check our kernels and report on them; the reports are written and shown."""
+
+    def begin(scratch: Path) -> Events:
+        choice = sweep_choice(options) if only == "sweep" else Choice()
+        plan = Plan(ROOT, scratch, every_check, only, Limits(wall=options.timeout), choice)
+        return run_matrix(targets, plan, options.jobs)
+
+    ids = [target.id for target in targets]
+    return _report(command, begin, ids, options, matrix=every_check and not only)
+
+
+def _report(
+    command: str,
+    begin: Callable[[Path], Events],
+    ids: Sequence[str],
+    options: argparse.Namespace,
+    *,
+    matrix: bool = False,
+) -> Run:
+    """Follow what happens to targets of these names, show it, and write the reports.
+
+    With `matrix`, also show which check saw what.
+    """
     find_qemu()
     # A pipe has no width: nothing may be folded at 80 there.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     results: dict[str, TargetResult] = {}
     with Scratch() as scratch, terminal.Progress(
-        console, len(targets), quiet=options.quiet
+        console, len(ids), quiet=options.quiet
     ) as progress:
-        plan = Plan(ROOT, scratch, every_check, only, Limits(wall=options.timeout))
-        for event in run_matrix(targets, plan, options.jobs):
+        for event in begin(scratch):
             if isinstance(event, Started):
                 progress.doing(event.job.id, event.words)
             elif isinstance(event, Finished):
@@ -228,8 +312,8 @@ def _run(
                 results[event.id] = event
                 progress.finished(event)
     tools = {**doctor.tools(), "faultline": VERSION}
-    run = Run(command, tools, tuple(results[target.id] for target in targets))
-    terminal.show(run, console, verbose=options.verbose, matrix=every_check and not only)
+    run = Run(command, tools, tuple(results[name] for name in ids))
+    terminal.show(run, console, verbose=options.verbose, matrix=matrix)
     _write(run, options)
     return run
 
@@ -249,19 +333,24 @@ def _write(run: Run, options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     find_qemu()
-    if options.only != "matrix":
-        benchmark.command(options)
-    if options.only == "kernel":
-        return EXIT_AS_EXPECTED
-    faults = load_catalogue()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    with Scratch() as scratch, console.status("") as status:
-        found = speed.measure(ROOT, faults[: options.matrix], options.jobs, scratch, status.update)
-    console.print(speed.table(found))
+    figures: dict[str, Any] = {}
+    if options.only in (None, "kernel"):
+        benchmark.command(options)
+        figures = json.loads(options.json.read_text()) if options.json else {}
+    if options.only in (None, "sweep"):
+        with Scratch() as scratch, console.status("") as status:
+            swept = sweepspeed.measure(ROOT, scratch, status.update)
+        console.print(sweepspeed.table(swept))
+        figures["sweep"] = sweepspeed.as_json(swept)
+    if options.only in (None, "matrix"):
+        faults = load_catalogue()[: options.matrix]
+        with Scratch() as scratch, console.status("") as status:
+            found = speed.measure(ROOT, faults, options.jobs, scratch, status.update)
+        console.print(speed.table(found))
+        figures["matrix"] = speed.as_json(found)
     if options.json:
-        path: Path = options.json
-        kernel = {} if options.only else json.loads(path.read_text())
-        path.write_text(json.dumps({**kernel, "matrix": speed.as_json(found)}, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return EXIT_AS_EXPECTED
 
 

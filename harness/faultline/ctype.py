@@ -22,6 +22,7 @@ class Scalar(CType):
 
     signed: bool = False
     names: tuple[tuple[int, str], ...] = ()  # of an enum's values
+    to: str = ""  # the type that a pointer points to
 
 
 @dataclass(frozen=True)

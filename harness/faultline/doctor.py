@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 MODULES = {
     "elftools": "python3-pyelftools",
+    "jinja2": "python3-jinja2",
     "jsonschema": "python3-jsonschema",
     "junitparser": "python3-junitparser",
     "pexpect": "python3-pexpect",
@@ -53,7 +54,18 @@ def needs() -> list[Need]:
         ),
         Need("C compiler (for mkfs)", first_line("cc", "--version"), "gcc"),
         Need("make", first_line("make", "--version"), "make"),
-        Need("bubblewrap", first_line("bwrap", "--version"), "bubblewrap", required=False),
+        Need(
+            "bubblewrap (for others' trees)",
+            first_line("bwrap", "--version"),
+            "bubblewrap",
+            required=False,
+        ),
+        Need(
+            "gdb (for `make qemu-gdb`)",
+            first_line("gdb-multiarch", "--version"),
+            "gdb-multiarch",
+            required=False,
+        ),
     ]
 
 
@@ -83,7 +95,7 @@ def report(found: list[Need]) -> str:
     lines = []
     for need in found:
         state = need.found or ("MISSING" if need.required else "not installed (optional)")
-        lines.append(f"{need.name:<28} {state}")
+        lines.append(f"{need.name:<32} {state}")
     absent = [need.package for need in found if not need.found]
     if absent:
         lines += ["", "To install what is missing:", f"  apt-get install {' '.join(absent)}"]

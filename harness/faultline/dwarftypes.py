@@ -58,7 +58,7 @@ def _convert(die: Any) -> CType:
     if die.tag in QUALIFIERS:
         return type_of(die)
     if die.tag == "DW_TAG_pointer_type":
-        return Scalar(POINTER_SIZE, "pointer")
+        return Scalar(POINTER_SIZE, "pointer", to=_pointed(die))
     if "DW_AT_declaration" in die.attributes:
         return CType(0, name)
     if die.tag == "DW_TAG_array_type":
@@ -78,6 +78,15 @@ def _convert(die: Any) -> CType:
         signed = die.attributes["DW_AT_encoding"].value in (5, 6, 13)  # signed, char
         return Scalar(size, name, signed)
     return CType(size, name)
+
+
+def _pointed(die: Any) -> str:
+    """Return the name of what a pointer points to, behind typedefs; nothing for void."""
+    while "DW_AT_type" in die.attributes:
+        die = die.get_DIE_from_attribute("DW_AT_type")
+        if die.tag not in QUALIFIERS:
+            return text_of(die, "DW_AT_name") or str(die.tag)
+    return ""
 
 
 def _members(die: Any) -> list[tuple[str, int, CType]]:

@@ -1,7 +1,8 @@
-"""Rules and findings: what a check can say, and what it said."""
+"""Rules, findings and tables: what a check can say, and what it said."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,15 +54,32 @@ class Rule:
             )
 
     def finding(
-        self, message: str, *, where: Where = Where(), evidence: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        where: Where = Where(),
+        evidence: str = "",
+        hint: str = "",
+        path: Sequence[Where] = (),
     ) -> Finding:
         """Return a finding of this rule. The runner fills in which check it came from."""
-        return Finding(self.name, self.severity, message, where, evidence, hint or self.hint)
+        return Finding(
+            self.name,
+            self.severity,
+            message,
+            where,
+            evidence,
+            hint or self.hint,
+            path=tuple(path),
+        )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken rule, at one place, with what shows it."""
+    """One broken rule, at one place, with what shows it.
+
+    `path` is the call path that led to `where`, innermost first, if it is known.
+    """
 
     rule: str
     severity: str
@@ -70,10 +88,11 @@ class Finding:
     evidence: str = ""
     hint: str = ""
     check: str = ""
+    path: tuple[Where, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's finding."""
-        return {
+        shown: dict[str, Any] = {
             "check": self.check,
             "rule": self.rule,
             "severity": self.severity,
@@ -82,3 +101,34 @@ class Finding:
             "evidence": self.evidence,
             "hint": self.hint,
         }
+        if self.path:
+            shown["path"] = [place.as_json() for place in self.path]
+        return shown
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a check has measured, besides what it has found: for people, in rows.
+
+    A cell is a text or a number. Each row has as many as there are columns.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int, ...], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the schema's table."""
+        return {
+            "title": self.title,
+            "columns": list(self.columns),
+            "rows": [list(row) for row in self.rows],
+        }
+
+    def joined(self, other: Table | None) -> Table:
+        """Return this table with the rows of another that has the same columns."""
+        if other is None:
+            return self
+        if other.columns != self.columns:
+            raise ValueError(f"{self.title}: columns are {self.columns}, not {other.columns}")
+        return Table(self.title, self.columns, self.rows + other.rows)

@@ -29,12 +29,12 @@ DOUBLE_FREE = Rule(
     "each time. Two functions each believe that the page is theirs to free, or a pointer "
     "was not cleared after the first time.",
     "Decide which of the two places owns the page, and let only that one free it.",
-    "break kfree if pa == 0x87f00000   # the finding's page\n"
-    "commands                          # who frees it, each time\n"
+    "break kfree if pa == PAGE  # the finding's, or the one that the panic names\n"
+    "commands                   # who frees it, each time\n"
     "backtrace 8\n"
     "continue\n"
     "end\n"
-    "continue",
+    "continue                   # then do what the finding did",
 )
 WILD_FREE = Rule(
     "wild-free",
@@ -46,7 +46,7 @@ WILD_FREE = Rule(
     "over the kernel's own code.",
     "Free the table's own pages and the kernel stack; the other leaves are not yours.",
     "break kfree if (long)pa < (long)end || (long)pa >= 0x88000000\n"
-    "continue\n"
+    "continue                   # then do what the finding did\n"
     "backtrace 8\n"
     "info symbol pa",
 )
@@ -58,12 +58,16 @@ KALLOC_REFUSED = Rule(
     "the first. On a machine with more harts there are more lists, and it happens more "
     "often.",
     "Before returning 0, look everywhere a free page could be.",
+    "continue                   # to the shell; then ctrl-C\n"
     "break kalloc\n"
-    "commands\n"
-    "silent\n"
-    "finish                     # the value returned: 0?\n"
+    "continue                   # then do what the finding did\n"
+    "finish\n"
+    "while $a0 != 0\n"
+    "continue\n"
+    "finish\n"
     "end\n"
-    "print kmem                 # and what is on the free list at that moment?",
+    "backtrace 5                # who got nothing\n"
+    "print kmem.free            # not 0: there was a page",
 )
 STACK_FREED = Rule(
     "stack-freed",
@@ -74,10 +78,10 @@ STACK_FREED = Rule(
     "parent's, or when a process frees its own stack in exit(). A single hart may get away "
     "with it for a while; on real hardware another hart takes the page at once.",
     "Look the stack up in the dead process's own table, before that table is freed.",
-    "break kfree                # in freeproc() or what it calls\n"
-    "print/x $sp\n"
-    "print/x *walk(myproc()->kpagetable, $sp, 0) >> 10 << 12  # the page you run on\n"
-    "print/x pa                 # is it the one being freed?",
+    "break kfree if (long)pa == *walk(myproc()->kpagetable, $sp, 0) >> 10 << 12\n"
+    "continue                   # then do what the finding did\n"
+    "backtrace                  # who frees the page that this hart's stack is in\n"
+    "print/x $sp",
 )
 EVENT_RULES = (DOUBLE_FREE, WILD_FREE, KALLOC_REFUSED, STACK_FREED)
 
@@ -177,6 +181,12 @@ class Ledger:
         free = [(s, index) for index, (s, live) in enumerate(zip(seqs, lives)) if s and not live]
         for _, index in sorted(free, reverse=True):
             yield self._read(index, self._pages[index])
+
+    def highest(self) -> int:
+        """Return the highest page that the shim ever saw; 0 if it saw none."""
+        seqs, _ = self._seen()
+        last = max((index for index, seq in enumerate(seqs) if seq), default=-1)
+        return RAM_BASE + last * PAGE if last >= 0 else 0
 
     def states(self) -> tuple[bytes, bytes]:
         """Return which pages of RAM are live and which have been freed: a byte for each,

@@ -16,33 +16,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .bench import Bench
-from .build import build_clean, build_variant, built
+from .build import KPTS, build_clean, build_variant, built
 from .catalogue import Fault
 from .checks import Check, all_checks
 from .errors import HarnessError
-from .finding import Finding
+from .finding import Finding, Table
 from .jobs import Finished, Say, Started, run_jobs
 from .qemu import Limits
 from .runner import run_check, run_checks, unmet
+from .sweep.protocol import Choice
 from .verdict import CheckResult, TargetResult, clean_verdict, matches, variant_verdict
 
+HARTS = (2, 3, 8)  # with which the clean kernels are checked, besides each check's own choice
+LONG_HARTS = (None, 3)  # of these, the ones with which long checks are done
 STATUSES = ("pass", "skip", "fail", "error")  # of a check's parts, the last of these counts
 UNEXPECTED = "nothing is expected of it here; --all runs it"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is under test: the reference kernel, clean or with one fault."""
+    """What is under test: the reference kernel, clean or with one fault.
+
+    `harts` are those of every machine it gets; None leaves that to each check.
+    """
 
     kpt: str
     fault: Fault | None = None
+    harts: int | None = None
 
     @property
     def id(self) -> str:
         """The name that reports use."""
-        if self.fault is None:
-            return "clean" if self.kpt == "share" else f"clean-{self.kpt}"
-        return self.fault.id
+        if self.fault is not None:
+            return self.fault.id
+        kind = "clean" if self.kpt == "share" else f"clean-{self.kpt}"
+        return f"{kind}-{self.harts}-harts" if self.harts else kind
 
     @property
     def kind(self) -> str:
@@ -59,6 +67,7 @@ class Plan:
     every_check: bool = False  # go on after the expected finding
     only: str = ""  # the one check to run, if not all
     limits: Limits = field(default_factory=Limits)
+    sweep: Choice = field(default_factory=Choice)
 
     def checks(self) -> list[Check]:
         """Return the checks to run, each after those it needs."""
@@ -129,6 +138,11 @@ class _Case:
             self.seconds,
             self.problem,
         )
+
+
+def clean_targets() -> list[Target]:
+    """Return the clean kernels, each way of making kernel tables with each number of harts."""
+    return [Target(kpt, harts=harts) for harts in (None, *HARTS) for kpt in KPTS]
 
 
 def run_matrix(
@@ -202,11 +216,12 @@ def run_job(job: Job, plan: Plan, say: Say) -> list[CheckResult]:
         bench = Bench(
             build,
             Path(folder),
-            fault.harts if fault else None,
+            fault.harts if fault else target.harts,
             plan.limits,
             say=say,
             part=job.part,
             test=fault.expect.test if fault else "",
+            sweep=dataclasses.replace(plan.sweep, first=_first_workload(plan, fault)),
         )
         if job.check:
             say(f"{job.check} {job.part}".rstrip())
@@ -218,6 +233,12 @@ def run_job(job: Job, plan: Plan, say: Say) -> list[CheckResult]:
         return _run_until_expected(plan.checks(), fault, bench)
 
 
+def _first_workload(plan: Plan, fault: Fault | None) -> str:
+    """Return the workload that is expected to show a fault, unless another one is asked for."""
+    expected = fault.expect.workload if fault else ""
+    return expected if plan.sweep.workload in ("", expected) else ""
+
+
 def _run_until_expected(
     checks: Sequence[Check], fault: Fault, bench: Bench
 ) -> list[CheckResult]:
@@ -227,11 +248,15 @@ def _run_until_expected(
     def expected(finding: Finding) -> bool:
         return matches(finding, expect)
 
-    if not expect.no_oracle:
-        return run_checks(expected_first(checks, expect.check), bench, enough=expected)
-    results = run_checks([check for check in checks if check.quick], bench)
+    if expect.no_oracle:
+        wanted = [check for check in checks if check.quick]
+    else:
+        wanted = [check for check in checks if check.name == expect.check or not check.long]
+    results = run_checks(expected_first(wanted, expect.check), bench, enough=expected)
+    if any(expected(finding) for result in results for finding in result.findings):
+        return results
     return results + [
-        CheckResult(check.name, "skip", 0.0, UNEXPECTED) for check in checks if not check.quick
+        CheckResult(check.name, "skip", 0.0, UNEXPECTED) for check in checks if check not in wanted
     ]
 
 
@@ -260,7 +285,7 @@ def jobs_after(
     skipped: list[CheckResult] = []
     for check in sorted(plan.checks(), key=lambda check: not check.parts):
         skip = unmet(check, results) if check.name != expected else None
-        if check.name in done:
+        if check.name in done or check.long and target.harts not in LONG_HARTS:
             continue
         if skip is not None:
             skipped.append(skip)
@@ -285,4 +310,12 @@ def _merge(parts: Sequence[CheckResult]) -> CheckResult:
         reason="; ".join(dict.fromkeys(part.reason for part in parts if part.reason)),
         findings=tuple(finding for part in parts for finding in part.findings),
         part="",
+        table=_joined([part.table for part in parts if part.table is not None]),
     )
+
+
+def _joined(tables: Sequence[Table]) -> Table | None:
+    joined: Table | None = None
+    for table in reversed(tables):
+        joined = table.joined(joined)
+    return joined

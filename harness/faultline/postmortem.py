@@ -23,7 +23,8 @@ KERNEL_PANIC = Rule(
     "unwritten data with it. The call path shows where it noticed.",
     "Read the call path from the bottom: which of your functions was asked to do what?",
     "break panic\n"
-    "continue\n"
+    "break panic_trap           # the reference's, for traps in the kernel\n"
+    "continue                   # then do what the finding did\n"
     "backtrace                  # who gave up\n"
     "info registers scause sepc stval satp\n"
     "info line *$sepc           # the instruction that trapped, if one did",
@@ -39,8 +40,8 @@ KERNEL_HANG = Rule(
     "continue                   # and, when it hangs, ctrl-C\n"
     "info threads               # a thread is a hart\n"
     "thread apply all backtrace 6\n"
-    "print *mycpu()             # noff, intena: are interrupts off?\n"
-    "print/x $scause            # the same trap again and again? see $sepc, $stval",
+    "print cpus[0]@3            # whom they run; noff > 0: with interrupts off\n"
+    "thread apply all print/x $scause  # the same trap again and again? see $sepc",
 )
 SILENT_GUEST = Rule(
     "silent-guest",
@@ -52,7 +53,7 @@ SILENT_GUEST = Rule(
     "Boot it with `make qemu-gdb`, break at the entry, and step to the first trap.",
     "tbreak *0x80000000         # the first instruction\n"
     "continue\n"
-    "break main\n"
+    "tbreak main\n"
     "continue                   # never there? ctrl-C, and\n"
     "info registers pc mcause mepc mtval scause sepc satp",
 )
@@ -65,7 +66,7 @@ REBOOT_LOOP = Rule(
     "starts over likewise, with whatever memory and devices hold by then.",
     "What is the last line before the first one comes again? The jump is after that.",
     "break *0x80000000          # the entry\n"
-    "continue                   # the first time is right; the next one is not\n"
+    "continue                   # right once for each hart; what comes after is not\n"
     "info registers ra sp scause sepc mcause mepc stvec mtvec\n"
     "info line *$ra             # who jumped, if it was a call",
 )
@@ -81,7 +82,8 @@ ENDLESS_OUTPUT = Rule(
     "break consputc             # or whatever prints a character\n"
     "commands\n"
     "backtrace 6                # the same path each time: the loop is in it\n"
-    "end",
+    "end\n"
+    "continue",
 )
 EARLY_EXIT = Rule(
     "early-exit",
@@ -91,10 +93,10 @@ EARLY_EXIT = Rule(
     "devices at such addresses, and stray writes to them do as much harm. A pointer that "
     "was never set, or device memory mapped where a program can reach it, is the usual way.",
     "Is the test device mapped where something else should be?",
-    "watch *(unsigned int *)0x100000   # the test device\n"
-    "continue\n"
-    "backtrace\n"
-    "info registers satp sepc",
+    "break mappages if pa <= 0x100000 && 0x100000 - pa < size\n"
+    "break sys_poweroff         # the reference's way out: did a program ask for it?\n"
+    "continue                   # then do what the finding did\n"
+    "backtrace                  # who maps the test device, or turns it off",
 )
 RULES = (KERNEL_PANIC, KERNEL_HANG, SILENT_GUEST, REBOOT_LOOP, ENDLESS_OUTPUT, EARLY_EXIT)
 

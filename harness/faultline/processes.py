@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .ctype import Struct, Value
+from .ctype import Array, CType, Scalar, Struct, Value
 from .elf import ElfImage
 from .errors import HarnessError
 from .ram import Ram
 
-# What people call the member of struct proc with the process's kernel page table.
+# What people call the member of struct proc with the process's kernel page table, and of
+# which type it is if they call it something else.
 KERNEL_TABLE = re.compile(r"(proc_?)?k(ernel)?_?(page_?table|pgtbl|pgt|pt)")
+TABLE_TYPES = ("long unsigned int", "long long unsigned int")  # that pagetable_t points to
+USER_TABLE = "pagetable"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ def processes(ram: Ram, elf: ElfImage) -> list[Process]:
     table = elf.variable(ram, "proc")
     if table is None or not len(table):
         raise HarnessError(f"{elf.path}: no proc[] with debug information")
-    found = [_process(value) for value in table]
+    try:
+        found = [_process(value) for value in table]
+    except KeyError as error:
+        raise HarnessError(f"{elf.path}: {error.args[0]}") from error
     return [process for process in found if process.state != "UNUSED"]
 
 
@@ -59,9 +65,32 @@ def _process(value: Value) -> Process:
 
 
 def kernel_table_member(proc: Value) -> str:
-    """Return the name of struct proc's member with the kernel page table, or nothing."""
-    members = proc.ctype.members if isinstance(proc.ctype, Struct) else ()
-    return next((name for name, _, _ in members if KERNEL_TABLE.fullmatch(name)), "")
+    """Return the name of struct proc's member with the kernel page table, or nothing.
+
+    It is the one with such a name; or, under whatever name, the only other pagetable_t.
+    """
+    return _kernel_member(proc.ctype)
+
+
+def _kernel_member(proc: CType) -> str:
+    members = proc.members if isinstance(proc, Struct) else ()
+    named = [name for name, _, _ in members if KERNEL_TABLE.fullmatch(name)]
+    typed = [
+        name
+        for name, _, ctype in members
+        if isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES and name != USER_TABLE
+    ]
+    if named:
+        return named[0]
+    return typed[0] if len(typed) == 1 else ""
+
+
+def has_kernel_tables(elf: ElfImage) -> bool:
+    """Tell whether struct proc has a member for a kernel page table of the process's own."""
+    table = elf.type_of("proc")
+    if not isinstance(table, Array) or not isinstance(table.element, Struct):
+        return False
+    return bool(_kernel_member(table.element))
 
 
 def kernel_root(ram: Ram, elf: ElfImage) -> int:

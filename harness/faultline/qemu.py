@@ -39,6 +39,7 @@ class Config:
     pmp: bool = True
     memory: int = 128  # MiB
     limits: Limits = field(default_factory=Limits)
+    plugin: str = ""  # a TCG plugin and its arguments, as -plugin takes them
 
 
 def find_qemu() -> str:
@@ -74,4 +75,6 @@ def command_line(config: Config, folder: Path) -> list[str]:
         words += ["-global", "virtio-mmio.force-legacy=false"]
     if config.icount:
         words += ["-icount", ICOUNT]
+    if config.plugin:
+        words += ["-plugin", config.plugin]
     return words

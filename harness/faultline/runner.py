@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from .bench import Bench
 from .checks import Check, Unchecked
 from .errors import HarnessError
-from .finding import Finding
+from .finding import Finding, Table
 from .hart import Hart
 from .ledger import Ledger, event_findings
 from .machine import GuestDied
@@ -27,10 +27,14 @@ def run_check(
     """
     start = time.monotonic()
     findings: list[Finding] = []
+    table: Table | None = None
     status, reason = "", ""
     try:
         found = check.run(bench)
         for finding in found:
+            if isinstance(finding, Table):
+                table = finding  # the last one says all that those before it said
+                continue
             findings.append(dataclasses.replace(finding, check=check.name))
             if enough(findings[-1]):
                 if isinstance(found, Generator):
@@ -50,7 +54,9 @@ def run_check(
     if not status:
         status = "fail" if any(f.severity != "note" for f in findings) else "pass"
     named = tuple(dataclasses.replace(finding, check=check.name) for finding in findings)
-    return CheckResult(check.name, status, time.monotonic() - start, reason, named)
+    return CheckResult(
+        check.name, status, time.monotonic() - start, reason, named, table=table
+    )
 
 
 def causes_of_death(died: GuestDied, bench: Bench) -> list[Finding]:

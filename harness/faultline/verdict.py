@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import Expect
-from .finding import Finding
+from .finding import Finding, Table
 
 VERDICTS = (
     "clean", "caught", "misdiagnosed", "missed", "no-oracle", "pass", "fail", "error",
@@ -26,15 +26,19 @@ class CheckResult:
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     part: str = ""  # which part of the check this is of; empty: all of it
+    table: Table | None = None  # what it has measured
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's check."""
-        return {
+        shown: dict[str, Any] = {
             "check": self.check,
             "status": self.status,
             "seconds": round(self.seconds, 3),
             "reason": self.reason or None,
         }
+        if self.table is not None:
+            shown["table"] = self.table.as_json()
+        return shown
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def matches(finding: Finding, expect: Expect) -> bool:
         and finding.check == expect.check
         and finding.rule == expect.rule
         and (not expect.function or finding.where.function == expect.function)
+        and (not expect.through or any(p.function == expect.through for p in finding.path))
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from image_world import image, made  # noqa: F401  (fixtures)
 
 from faultline.ram import PAGE, RAM_BASE, Ram
 

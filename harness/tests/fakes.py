@@ -111,6 +111,7 @@ class FakeBench:
         self._machine, self.elf = machine, elf
         self.part = self.test = ""
         self.build = self
+        self.probe_missing = ""
 
     def program(self, name: str) -> None:
         """No program has debug information."""

@@ -39,6 +39,15 @@ def test_a_good_entry(tmp_path: Path) -> None:
     assert (fault.expect.check, fault.expect.function) == ("leaks", "fork")
 
 
+def test_what_a_fault_expects_of_the_sweep(tmp_path: Path) -> None:
+    more = 'function = "fork"\nworkload = "forkbig"\nthrough = "mirror_map"'
+    text = GOOD.replace('"leaks"', '"sweep"').replace('function = "fork"', more)
+    expect = load_fault(entry(tmp_path, text)).expect
+    assert (expect.workload, expect.through) == ("forkbig", "mirror_map")
+    shown = expect.as_json()
+    assert (shown["workload"], shown["through"]) == ("forkbig", "mirror_map")
+
+
 def test_the_test_that_shows_a_fault_is_where_it_is_found(tmp_path: Path) -> None:
     text = GOOD.replace('"leaks"', '"usertests"').replace('function = "fork"', 'test = "forks"')
     expect = load_fault(entry(tmp_path, text)).expect
@@ -58,6 +67,8 @@ def test_the_test_that_shows_a_fault_is_where_it_is_found(tmp_path: Path) -> Non
         ('class = "unmap"', 'class = "odd"', "class", "expected one of kalloc"),
         ('summary = "a summary"', 'summary = ""', "summary", "must not be empty"),
         ('story = "a story"', "story = 3", "story", "expected str, found int"),
+        ('rule =', 'workload = "fork"\nrule =', "expect.workload", "only findings of check sweep"),
+        ('rule =', 'through = "walk"\nrule =', "expect.through", "only findings of check sweep"),
         ("smp = 3", "smp = 9", "smp", "expected 1 to 8"),
         ("smp = 3", "smp = true", "smp", "expected int, found bool"),
         ("smp = 3", "spm = 3", "spm", "unknown key"),

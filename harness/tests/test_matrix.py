@@ -13,8 +13,10 @@ from faultline.build import Build, BuildFailed
 from faultline.catalogue import Expect, Fault
 from faultline.checks import Check, check
 from faultline.errors import HarnessError
-from faultline.finding import Finding, Rule, Where
-from faultline.matrix import Plan, Target, jobs_after, longest_first, merged, run_matrix
+from faultline.finding import Finding, Rule, Table, Where
+from faultline.matrix import (
+    Plan, Target, clean_targets, jobs_after, longest_first, merged, run_matrix,
+)  # fmt: skip
 from faultline.verdict import CheckResult, TargetResult
 
 ODD = Rule("odd", "error", "Something is odd.")
@@ -47,6 +49,13 @@ def tests(bench: Bench) -> Iterator[Finding]:
         yield ODD.finding(f"part {bench.part or 'all'}")
     if kernel(bench) == "breaks" and bench.part == "2/2":
         raise HarnessError("no machine")
+
+
+@check(ODD, needs=("boot",), parts=("1/2", "2/2"), long=True)
+def sweep(bench: Bench) -> Iterator[Finding | Table]:
+    """It survives everything"""
+    yield Table("tried", ("workload", "part"), ((bench.sweep.first or "all", bench.part),))
+    yield ODD.finding("dies")
 
 
 CHECKS: dict[str, Check] = {one.name: one for one in (boot, leaks, tests)}
@@ -92,6 +101,27 @@ def test_the_clean_kernel_gets_every_check(plan: Plan) -> None:
     assert statuses(result) == {"boot": "pass", "leaks": "pass", "tests": "pass"}
 
 
+def test_the_clean_kernels_are_checked_with_several_numbers_of_harts(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [target.id for target in clean_targets()] == [
+        "clean", "clean-copy", "clean-2-harts", "clean-copy-2-harts",
+        "clean-3-harts", "clean-copy-3-harts", "clean-8-harts", "clean-copy-8-harts",
+    ]  # fmt: skip
+
+    @check(ODD)
+    def counts(bench: Bench) -> Iterator[Finding]:
+        """It runs on few harts"""
+        if (bench.harts or 1) > 2:
+            yield ODD.finding("too many")
+
+    monkeypatch.setattr(matrix, "all_checks", lambda: {"counts": counts})
+    verdicts = {target.id: result_of(target, plan).verdict for target in clean_targets()}
+    assert [name for name, verdict in verdicts.items() if verdict == "fail"] == [
+        "clean-3-harts", "clean-copy-3-harts", "clean-8-harts", "clean-copy-8-harts",
+    ]  # fmt: skip
+
+
 def test_a_variant_ends_at_its_first_expected_finding(plan: Plan) -> None:
     result = result_of(Target("share", fault(LEAKY, LEAK)), plan)
     assert result.verdict == "caught"
@@ -125,6 +155,23 @@ def test_with_all_the_expected_check_runs_even_if_the_kernel_does_not_boot(plan:
     every = Plan(plan.root, plan.scratch, every_check=True)
     result = result_of(Target("share", fault(NO_BOOT, LEAK)), every)
     assert statuses(result) == {"leaks": "pass", "boot": "fail", "tests": "skip"}
+
+
+def test_what_is_long_is_for_the_clean_kernel_and_for_who_expects_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "all_checks", lambda: {**CHECKS, "sweep": sweep})
+    clean = result_of(Target("share"), plan)
+    (swept,) = [one for one in clean.checks if one.check == "sweep"]
+    assert swept.table == Table("tried", ("workload", "part"), (("all", "1/2"), ("all", "2/2")))
+    expect = Expect("sweep", "odd", workload="pipe")
+    result = result_of(Target("share", fault("dying", expect)), plan)
+    assert (result.verdict, statuses(result)) == ("caught", {"sweep": "fail"})
+    assert result.checks[0].table == Table("tried", ("workload", "part"), (("pipe", ""),))
+    missed = result_of(Target("share", fault("unseen", LEAK)), plan)
+    assert (missed.verdict, statuses(missed)["sweep"]) == ("missed", "skip")
+    assert "sweep" not in statuses(result_of(Target("share", harts=8), plan))
+    assert "sweep" in statuses(result_of(Target("share", harts=3), plan))
 
 
 def test_a_check_alone_needs_no_other(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 from rich.console import Console
 
 from faultline.catalogue import Expect
-from faultline.finding import Finding, Where
+from faultline.finding import Finding, Table, Where
 from faultline.reports import file_reports, json_report, junit_report, terminal
 from faultline.verdict import CheckResult, Run, TargetResult
 
@@ -57,6 +57,26 @@ def test_json_follows_the_schema(tmp_path: Path) -> None:
     jsonschema.validate(document, schema())
     assert document["summary"] == {"misdiagnosed": 1, "missed": 1, "no-oracle": 1, "error": 1}
     assert document["targets"][0]["findings"][0]["check"] == "boot"
+
+
+def test_a_check_s_table_and_a_finding_s_path_are_shown_and_kept(tmp_path: Path) -> None:
+    path = (Where("kernel/vm.c", 19, "walk"), Where("kernel/vm.c", 60, "mappages"))
+    found = Finding("alloc-failure-panic", "error", "It dies.", path[0], check="sweep", path=path)
+    table = Table("what was tried", ("workload", "survived"), (("fork", 22),))
+    check = CheckResult("sweep", "fail", 1.0, "", (found,), table=table)
+    run = Run("sweep", RUN.tools, (TargetResult("x", "clean", "", "fail", None, (check,), 1.0),))
+    json_report.write(run, tmp_path / "out.json")
+    document = json.loads((tmp_path / "out.json").read_text())
+    jsonschema.validate(document, schema())
+    (target,) = document["targets"]
+    assert target["checks"][0]["table"]["rows"] == [["fork", 22]]
+    assert [place["function"] for place in target["findings"][0]["path"]] == ["walk", "mappages"]
+    out = io.StringIO()
+    terminal.show(run, Console(file=out, width=120), verbose=True)
+    text = out.getvalue()
+    assert text.index("what was tried") < text.index("It dies.")
+    assert ["fork", "22"] in [line.split() for line in text.splitlines()]
+    junit_report.write(run, tmp_path / "out.xml")  # which has no place for tables
 
 
 def test_json_holds_whatever_a_guest_prints(tmp_path: Path) -> None:

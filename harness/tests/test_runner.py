@@ -13,7 +13,7 @@ from faultline.bench import Bench
 from faultline.checks import Check, Unchecked, check
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
-from faultline.finding import Finding, Rule
+from faultline.finding import Finding, Rule, Table
 from faultline.ledger import DOUBLE_FREE
 from faultline.machine import Death, GuestDied, Machine
 from faultline.runner import run_check, run_checks
@@ -41,6 +41,23 @@ def fails(bench: Bench) -> Iterator[Finding]:
 def follows(bench: Bench) -> Iterator[Finding]:
     """What needs a check that fails"""
     yield from ()
+
+
+@check(ODD)
+def measures(bench: Bench) -> Iterator[Finding | Table]:
+    """It has measured something"""
+    yield Table("so far", ("n",), ((1,),))
+    yield ODD.finding("one")
+    yield Table("in all", ("n",), ((1,), (2,)))
+
+
+def test_the_last_table_of_a_check_is_kept() -> None:
+    result = run_check(measures, NOWHERE)
+    assert (result.status, len(result.findings)) == ("fail", 1)
+    assert result.table == Table("in all", ("n",), ((1,), (2,)))
+    assert result.as_json()["table"]["rows"] == [[1], [2]]
+    first = run_check(measures, NOWHERE, lambda finding: True).table
+    assert first is not None and first.title == "so far"
 
 
 def raising(error: Exception) -> Check:

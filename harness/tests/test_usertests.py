@@ -29,6 +29,7 @@ def found(
     findings = []
     try:
         for finding in usertests.run(bench.real):
+            assert isinstance(finding, Finding)
             findings.append(finding)
     except GuestDied:
         return findings, machine, True

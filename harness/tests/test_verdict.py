@@ -50,6 +50,22 @@ def test_variant_verdict(expect: Expect, results: list[CheckResult], verdict: st
 
 
 @pytest.mark.parametrize(
+    ("path", "verdict"),
+    [(("walk", "mirror_map", "fork"), "caught"), (("walk", "fork"), "misdiagnosed"),
+     ((), "misdiagnosed")],
+)  # fmt: skip
+def test_a_finding_may_have_to_come_through_a_function(
+    path: tuple[str, ...], verdict: str
+) -> None:
+    expect = Expect("sweep", "alloc-failure-panic", "walk", through="mirror_map")
+    finding = Finding(
+        "alloc-failure-panic", "error", "message", Where(function="walk"), check="sweep",
+        path=tuple(Where(function=name) for name in path),
+    )  # fmt: skip
+    assert variant_verdict(expect, [CheckResult("sweep", "fail", 0.1, "", (finding,))]) == verdict
+
+
+@pytest.mark.parametrize(
     ("statuses", "verdict"),
     [
         (["pass", "pass"], "clean"),

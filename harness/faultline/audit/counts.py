@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..ctype import Value
 from ..finding import Finding, Rule, Where
 from ..ram import PAGE
 from .blame import defined
+from .freelist import FreeList, free_lists
 from .moment import Moment
 
 FREELIST_BROKEN = Rule(
@@ -21,9 +21,13 @@ FREELIST_BROKEN = Rule(
     "after it was freed: the list's pointers lie in the free pages themselves.",
     "Fill pages with junk in kfree(), and look who still uses one: a pointer of junk in a "
     "panic is a page that was freed.",
+    "continue                   # do what the finding did; then ctrl-C\n"
+    "print kmem.free\n"
     "print *kmem.free\n"
-    "print *kmem.free->next  # and so on\n"
-    "break kfree if pa == PAGE",
+    "print *$.next              # and so on, with Enter\n"
+    "watch *(long *)PAGE        # a page of them: who writes to it, and is it his?\n"
+    "continue\n"
+    "backtrace",
 )
 COUNTERS_DISAGREE = Rule(
     "counters-disagree",
@@ -33,66 +37,26 @@ COUNTERS_DISAGREE = Rule(
     "room, is misled. A path that allocates or frees does not count, counts twice, or "
     "counts in the wrong class.",
     "The page named in the evidence is counted wrongly: who allocated it, as what?",
+    "continue     # at the shell: probe x pose, Enter until the pose; then ctrl-C\n"
     "print faultline_ctl.pages\n"
-    "break page_retag if pa == PAGE\n"
-    "backtrace",
+    "break page_retag if class == CLASS  # the one of which there are too many\n"
+    "continue     # it is slow; Enter at the shell\n"
+    "backtrace 4  # is that what the page is used for? if it is, continue",
 )
 RULES = (FREELIST_BROKEN, COUNTERS_DISAGREE)
 
-# struct members that hold the head of the free list in kernels people write
-HEADS = ("freelist", "free", "free_list", "head")
 FLIP = bytes([1]) + bytes(255)  # 0 becomes 1, 1 becomes 0
-NEXT = 0  # the pointer to the next page is a free page's first doubleword
-
-
-@dataclass(frozen=True)
-class FreeList:
-    """The pages on the kernel's free lists, and why the walk ended early.
-
-    `listed` has a byte for each page of RAM: 1 if it is on a list.
-    """
-
-    pages: int
-    listed: bytes
-    broken: str = ""
-    at: int = 0
 
 
 def apply(moment: Moment) -> Iterator[Finding]:
     """Yield what does not agree. Only for a moment in which nobody is at work."""
     if not moment.quiet or not moment.ledger.ready:
         return
-    free = free_list(moment)
+    free = free_lists(moment.ram, moment.elf)
     if free is not None:
         yield from _list(moment, free)
     if moment.ledger.total:
         yield from _counters(moment, free)
-
-
-def free_list(moment: Moment) -> FreeList | None:
-    """Return the pages on the kernel's free lists, or None if it is not known where those
-    are."""
-    kmem = moment.elf.variable(moment.ram, "kmem")
-    if kmem is None:
-        return None
-    parts = list(kmem) if len(kmem) else [kmem]
-    heads = [part[name] for part in parts for name in HEADS if name in part]
-    if not heads:
-        return None
-    seen, pages = bytearray(moment.ram.size // PAGE), 0
-    words, base, end = moment.ram.words, moment.ram.base, moment.ram.base + moment.ram.size
-    for head in heads:
-        at, page = head.address, int(head)
-        while page:
-            if page % PAGE or not base <= page < end:
-                return FreeList(pages, seen, f"leads to 0x{page:x}, which is no page of RAM", at)
-            index = (page - base) // PAGE
-            if seen[index]:
-                return FreeList(pages, seen, f"comes to page 0x{page:x} a second time", at)
-            seen[index] = 1
-            pages += 1
-            at, page = page, words[index * (PAGE // 8) + NEXT]
-    return FreeList(pages, seen)
 
 
 def _list(moment: Moment, free: FreeList) -> Iterator[Finding]:

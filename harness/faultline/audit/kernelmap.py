@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..elf import TRAMPOLINE
 from ..finding import Finding, Rule, Where
 from ..sv39 import U, W, X, pte_pa
-from .moment import CLINT, CLINT_END, USERTOP, Moment, Owner, count_words
+from .gdb import AT_POSE, MAPPED
+from .moment import CLINT, CLINT_END, TRAPFRAME, USERTOP, Moment, Owner, count_words
 from .stacks import foreign, is_guard, is_own, kernel_spaces, table_words
 from .tables import Leaf, Missing, Space, is_device, permissions
 
@@ -18,8 +20,7 @@ KERNEL_PTE_USER = Rule(
     "on its first use. And should a hart come to user mode with that table, the page is the "
     "program's. It happens when user entries are copied into the mirror as they are.",
     "Clear PTE_U in the copy. In gdb: `p/x *walk(cpus[0].proc->kpagetable, VA, 0)`, bit 4.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # bit 4 is PTE_U",
+    AT_POSE + "print/x *walk($p->kpagetable, ADDRESS, 0)  # bit 4 is PTE_U",
 )
 KERNEL_WX = Rule(
     "kernel-wx",
@@ -29,8 +30,7 @@ KERNEL_WX = Rule(
     "it write somewhere can make it run anything. It happens when one mapping with R, W and "
     "X is made for all of RAM, or when text ends in the middle of a page.",
     "Map [KERNBASE, etext) R-X and what follows RW-; etext has to be page-aligned.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # bit 2 is W, bit 3 is X",
+    AT_POSE + "print/x *walk($p->kpagetable, ADDRESS, 0)  # bit 2 is W, bit 3 is X",
 )
 KERNEL_MAP_MISSING = Rule(
     "kernel-map-missing",
@@ -41,9 +41,9 @@ KERNEL_MAP_MISSING = Rule(
     "interrupt comes while it runs. People forget a mapping when they write the function "
     "that makes the processes' tables, or are off by a page at its end.",
     "Compare the function that makes a process's table with kvminit(), line by line.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)\n"
-    "print/x *walk(kernel_pagetable, ADDRESS, 0)",
+    AT_POSE
+    + "print/x *walk($p->kpagetable, ADDRESS, 0)  # 0: not mapped\n"
+    "print/x *walk(kernel_pagetable, ADDRESS, 0)  # in the table all others follow",
 )
 KERNEL_MAP_EXTRA = Rule(
     "kernel-map-extra",
@@ -53,8 +53,7 @@ KERNEL_MAP_EXTRA = Rule(
     "pages behind the end of a region. What is mapped can be overwritten by any wild "
     "pointer; and the next mapping there panics with `remap`.",
     "Who maps that address? In gdb: `break mappages if va == ADDRESS`.",
-    "break mappages if va == ADDRESS\n"
-    "backtrace  # who maps it",
+    MAPPED + "backtrace    # who maps it",
 )
 KERNEL_MAP_DIFFERS = Rule(
     "kernel-map-differs",
@@ -65,9 +64,9 @@ KERNEL_MAP_DIFFERS = Rule(
     "mappages() are swapped or the permissions of one region are used for the next.",
     "Kernel memory and devices are mapped at their physical addresses, text R-X, all else "
     "RW-, and TRAMPOLINE to the page of uservec and userret, R-X.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)\n"
-    "print/x *walk(kernel_pagetable, ADDRESS, 0)",
+    AT_POSE
+    + "print/x *walk($p->kpagetable, ADDRESS, 0)\n"
+    "print/x *walk(kernel_pagetable, ADDRESS, 0)  # in the table all others follow",
 )
 KERNEL_MAP_COPIED = Rule(
     "kernel-map-copied",
@@ -77,8 +76,7 @@ KERNEL_MAP_COPIED = Rule(
     "the time to fill and free them in every fork and exit. The entries of the upper levels can "
     "point to the global table's pages instead. Asked only of kernels that mean to share.",
     "Copy the root's entries; make tables anew only on the way to what differs.",
-    "break usertrapret\n"
-    "print cpus[0].proc->kpagetable[2] == kernel_pagetable[2]  # 1: shared",
+    AT_POSE + "print $p->kpagetable[2] == kernel_pagetable[2]  # 1: shared, as RAM should be",
 )
 RULES = (
     KERNEL_PTE_USER, KERNEL_WX, KERNEL_MAP_MISSING, KERNEL_MAP_EXTRA, KERNEL_MAP_DIFFERS,
@@ -113,7 +111,11 @@ def _broken(moment: Moment, owner: Owner | None, leaf: Leaf) -> Rule | None:
         return KERNEL_PTE_USER
     mirror = owner is not None and leaf.va < USERTOP
     if mirror:
-        return KERNEL_MAP_EXTRA if is_device(leaf.pa) else None  # else see mirror.py
+        if not is_device(leaf.pa):
+            return None  # see mirror.py
+        # In nobody's way as long as user memory is not mirrored there.
+        harmless = not moment.mirrored and _harmless(leaf)
+        return None if harmless else KERNEL_MAP_EXTRA
     layout = moment.layout
     text = layout is not None and layout.base <= leaf.va < layout.etext
     if leaf.pte & W and (leaf.pte & X or text):
@@ -122,9 +124,13 @@ def _broken(moment: Moment, owner: Owner | None, leaf: Leaf) -> Rule | None:
         return None  # see stacks.py
     if foreign(moment, owner, leaf):
         return None
+    if owner is not None and not moment.reference and _own_trapframe(owner, leaf):
+        return None
     if leaf.model:
         return KERNEL_MAP_DIFFERS
     if owner is None and (layout is None or _harmless(leaf)):
+        return None
+    if owner is None and not moment.reference and _kept_apart(moment, leaf):
         return None
     return KERNEL_MAP_EXTRA
 
@@ -132,6 +138,25 @@ def _broken(moment: Moment, owner: Owner | None, leaf: Leaf) -> Rule | None:
 def _harmless(leaf: Leaf) -> bool:
     """Tell whether the global table maps a device that a kernel may drive; some do."""
     return leaf.va == leaf.pa and is_device(leaf.pa) and not leaf.pte & X
+
+
+def _own_trapframe(owner: Owner, leaf: Leaf) -> bool:
+    """Tell whether a leaf maps the process's trapframe as its user table does, but for it."""
+    mapped = leaf.va == TRAPFRAME and leaf.pa == owner.process.trapframe
+    return mapped and not leaf.pte & X
+
+
+def _kept_apart(moment: Moment, leaf: Leaf) -> bool:
+    """Tell whether the global table maps an allocated page at an address of its own, as xv6
+    does with all kernel stacks, those of no process too."""
+    return (
+        leaf.level == 0
+        and leaf.va >= moment.ram.base + moment.ram.size
+        and leaf.pte & (W | X) == W
+        and not moment.blame.is_free(leaf.pa)
+        and moment.ram.holds(leaf.pa)
+        and not moment.kernel_use(leaf.pa)
+    )
 
 
 def _place(moment: Moment, rule: Rule, leaf: Leaf) -> Where:
@@ -183,10 +208,19 @@ def _copied(moment: Moment, space: Space, owner: Owner) -> Iterator[Finding]:
         )
 
 
+def _only_global(moment: Moment, va: int) -> bool:
+    """Tell whether what the global table has at an address is no business of a process's
+    table: all kernel stacks lie there in many kernels."""
+    leaf = moment.whole.lookup(moment.ram, va)
+    return leaf is not None and leaf.va != leaf.pa and leaf.va != TRAMPOLINE
+
+
 def _missing(moment: Moment, space: Space, owner: Owner | None) -> Iterator[Finding]:
     gaps: dict[Where, list[Missing]] = {}
     for gap in space.missing:
-        if owner is None or not CLINT <= gap.va < CLINT_END:  # machine mode's own business
+        if owner is not None and CLINT <= gap.va < CLINT_END:
+            continue  # machine mode's own business
+        if owner is None or moment.reference or not _only_global(moment, gap.va):
             gaps.setdefault(moment.blame.asked(gap.table), []).append(gap)
     for place, some in gaps.items():
         first, pages = some[0], sum(gap.pages for gap in some)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding, Rule, Where
 from ..sv39 import R, U, W, X
+from .gdb import AT_POSE
 from .moment import USERTOP, Moment, Owner, count_words
 from .tables import Leaf, is_device, permissions
 
@@ -18,9 +19,9 @@ MIRROR_MISSING = Rule(
     "mirror: userinit, fork, exec and sbrk. One of them is usually forgotten, or works with "
     "the old size, or rounds it the wrong way.",
     "Which of the four gave the process this page? There the mirror has to follow.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # should be the same page",
+    AT_POSE
+    + "print/x *walk($p->pagetable, ADDRESS, 0)\n"
+    "print/x *walk($p->kpagetable, ADDRESS, 0)  # should be the same page",
 )
 MIRROR_STALE = Rule(
     "mirror-stale",
@@ -31,9 +32,9 @@ MIRROR_STALE = Rule(
     "old pointer reads or overwrites that one's memory. It happens when sbrk with a "
     "negative argument, or exec, leaves the old entries in the mirror.",
     "Take the pages out of both tables, fence, and only then free them.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # should be 0\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)",
+    AT_POSE
+    + "print/x *walk($p->kpagetable, ADDRESS, 0)  # should be 0\n"
+    "print/x *walk($p->pagetable, ADDRESS, 0)  # or no memory at 0: no table",
 )
 MIRROR_WRONG_PAGE = Rule(
     "mirror-wrong-page",
@@ -43,9 +44,9 @@ MIRROR_WRONG_PAGE = Rule(
     "arrive, and somebody else's data change. It happens when exec or fork build the mirror "
     "from the table of before, or of the other process.",
     "Compare `pgdump PID` and `pgdump -k PID` in the guest's shell.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # another page",
+    AT_POSE
+    + "print/x *walk($p->pagetable, ADDRESS, 0)\n"
+    "print/x *walk($p->kpagetable, ADDRESS, 0)  # another page",
 )
 MIRROR_FLAGS = Rule(
     "mirror-flags",
@@ -55,11 +56,21 @@ MIRROR_FLAGS = Rule(
     "where the user may write, read() into that page fails; executable, the kernel can be "
     "made to run what a program wrote. R and W have to be the user's, X clear.",
     "Copy the page's address, V, R and W from the user's entry, and nothing else.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)  # compare R, W and X",
+    AT_POSE
+    + "print/x *walk($p->pagetable, ADDRESS, 0)\n"
+    "print/x *walk($p->kpagetable, ADDRESS, 0)  # compare R, W and X",
 )
-RULES = (MIRROR_MISSING, MIRROR_STALE, MIRROR_WRONG_PAGE, MIRROR_FLAGS)
+MIRROR_EXECUTABLE = Rule(
+    "mirror-executable",
+    "note",
+    "The mirror has a page that the kernel may execute. User entries were copied with all "
+    "flags but PTE_U, which the lab asks for and no more, so this is no mistake; but a wild "
+    "jump of the kernel's then runs what a program has put there. A hart checks PTE_X in "
+    "supervisor mode just like PTE_R and PTE_W.",
+    "Copy the page's address, V, R and W from the user's entry, and leave X out.",
+    AT_POSE + "print/x *walk($p->kpagetable, ADDRESS, 0)  # bit 3 is X",
+)
+RULES = (MIRROR_MISSING, MIRROR_STALE, MIRROR_WRONG_PAGE, MIRROR_FLAGS, MIRROR_EXECUTABLE)
 
 Found = tuple[Rule, Where, str]  # the words go on after the address
 
@@ -74,7 +85,8 @@ def apply(moment: Moment) -> Iterator[Finding]:
         groups: dict[tuple[Rule, Where], list[tuple[int, str, int]]] = {}
         for va, pa, (rule, where, words) in _differences(moment, owner):
             groups.setdefault((rule, where), []).append((va, words, pa))
-        for (rule, where), some in groups.items():
+        notes_last = sorted(groups.items(), key=lambda group: group[0][0].severity == "note")
+        for (rule, where), some in notes_last:
             va, words, pa = some[0]
             yield moment.finding(
                 rule,
@@ -109,7 +121,7 @@ def _wrong(moment: Moment, user: Leaf, mirror: Leaf | None) -> Found | None:
     if mirror.pa != user.pa or mirror.level != user.level:
         words = f"is page 0x{user.pa:x} for the user and page 0x{mirror.pa:x} in the mirror"
         return MIRROR_WRONG_PAGE, asked(user.pa, user.table), words
-    if mirror.pte & X:
+    if mirror.pte & X and moment.reference:
         words = f"is executable ({permissions(mirror.pte)}) in the mirror"
         return MIRROR_FLAGS, asked(user.pa, user.table), words
     if (mirror.pte ^ user.pte) & (R | W):
@@ -118,6 +130,9 @@ def _wrong(moment: Moment, user: Leaf, mirror: Leaf | None) -> Found | None:
             "mirror: R and W have to be the same"
         )
         return MIRROR_FLAGS, asked(user.pa, user.table), words
+    if mirror.pte & X:
+        words = f"is executable ({permissions(mirror.pte)}) in the mirror"
+        return MIRROR_EXECUTABLE, asked(user.pa, user.table), words
     return None
 
 

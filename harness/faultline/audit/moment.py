@@ -14,6 +14,7 @@ from ..processes import Process, kernel_root, processes
 from ..ram import PAGE, Ram
 from ..sv39 import R, V, W, X
 from .blame import Blame
+from .freelist import free_lists
 from .tables import Leaf, Model, Space, read_space
 
 TRAPFRAME = TRAMPOLINE - PAGE
@@ -99,6 +100,36 @@ class Moment:
     shares: bool = False  # built so that table pages equal for all processes are shared
 
     @functools.cached_property
+    def reference(self) -> bool:
+        """Whether this is the reference kernel, or one with its rules: it counts its pages.
+
+        What it promises besides what every xv6 does is asked of no other.
+        """
+        return self.ledger.ready and self.ledger.total > 0
+
+    @functools.cached_property
+    def own_tables(self) -> bool:
+        """Whether processes have kernel page tables of their own, if any process runs yet."""
+        return any(owner.kernel for owner in self.owners)
+
+    @functools.cached_property
+    def top(self) -> int:
+        """The end of the RAM that the kernel uses: all of it, or up to its PHYSTOP.
+
+        The highest page that the allocator ever had tells, unless the reference kernel runs,
+        which uses all.
+        """
+        end = self.ram.base + self.ram.size
+        if self.reference or not self.ledger.ready:
+            return end
+        known = self.ledger.highest()
+        listed = free_lists(self.ram, self.elf)
+        if listed is not None:
+            last = listed.listed.rfind(b"\1")
+            known = max(known, self.ram.base + last * PAGE)
+        return known + PAGE if known else end
+
+    @functools.cached_property
     def blame(self) -> Blame:
         """Who is responsible for which page."""
         return Blame(self.ledger)
@@ -136,7 +167,7 @@ class Moment:
         """What the global kernel page table must map, as far as that can be known."""
         if self.layout is None:
             return Model()
-        return expected_table(self.layout, self.ram.base + self.ram.size)
+        return expected_table(self.layout, self.top)
 
     @functools.cached_property
     def common(self) -> Model:
@@ -204,8 +235,8 @@ class Moment:
     @functools.cached_property
     def mirrored(self) -> bool:
         """Whether this kernel mirrors user memory in its processes' kernel tables."""
-        if any(self.elf.address(name) for name in ("mirror_map", "copyin_new")):
-            return True
+        if self.elf.address("mirror_map") or "copyin_new" in self.elf.callees("copyin"):
+            return True  # copyin_new alone says nothing: the 2020 lab hands it out
         return any(
             leaf.va in owner.user.by_va
             for owner in self.owners

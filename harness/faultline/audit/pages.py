@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..finding import Finding, Rule, Where
+from .gdb import AT_POSE, BEFORE_POSE, MAPPED
 from .moment import Moment, Owner, count_words
 from .stacks import kernel_spaces, table_words
 from .tables import Leaf, Odd, Space, TablePage, permissions
@@ -18,9 +19,11 @@ MAPPED_FREE_PAGE = Rule(
     "although the process goes on using it.",
     "Clear the entry in both tables before the page is freed. In gdb: `break kfree if pa == "
     "PAGE`.",
+    BEFORE_POSE
+    + "print/x *walk($p->kpagetable, ADDRESS, 0) >> 10 << 12  # is the PAGE\n"
     "break kfree if pa == PAGE\n"
-    "backtrace  # who frees it\n"
-    "print faultline_ledger[(PAGE - 0x80000000) / 4096]",
+    "continue     # Enter, up to the finding's pose\n"
+    "backtrace    # who frees it",
 )
 PAGE_IN_TWO_SPACES = Rule(
     "page-in-two-spaces",
@@ -30,8 +33,11 @@ PAGE_IN_TWO_SPACES = Rule(
     "parent's page instead of a copy, or when the free list handed a page out twice. (A "
     "kernel that shares on purpose, such as with copy-on-write, is not meant.)",
     "Does uvmcopy() map the new page, and not the old one?",
-    "break mappages if pa == PAGE\n"
-    "backtrace  # once for each mapping",
+    AT_POSE
+    + "print/x *walk($p->pagetable, ADDRESS, 0)\n"
+    "print/x *walk($p->parent->pagetable, ADDRESS, 0)  # another page?\n"
+    "break uvmcopy\n"
+    "continue     # what does it map in the child's table?",
 )
 TABLE_PAGE_SHARED = Rule(
     "table-page-shared",
@@ -42,8 +48,9 @@ TABLE_PAGE_SHARED = Rule(
     "each at its own place. It happens when a table is copied with its pointers.",
     "Each process needs pages of its own on the way to everything that is its own: stack "
     "and mirror.",
-    "print faultline_ledger[(PAGE - 0x80000000) / 4096]\n"
-    "watch *(unsigned long *)ENTRY  # the entry that should not point there",
+    AT_POSE
+    + "print/x (long)walk($p->kpagetable, ADDRESS, 0) & ~0xfff\n"
+    "print/x (long)walk($p->parent->kpagetable, ADDRESS, 0) & ~0xfff  # not the same?",
 )
 TABLE_PAGE_FREE = Rule(
     "table-page-free",
@@ -52,8 +59,11 @@ TABLE_PAGE_FREE = Rule(
     "to it the hart takes that for page-table entries. It happens when one process's table "
     "is freed through another's pointer, or with a page that several tables share.",
     "Who freed it believes that the table is his. In gdb: `break kfree if pa == PAGE`.",
+    BEFORE_POSE
+    + "print/x (long)walk($p->kpagetable, ADDRESS, 0) & ~0xfff  # is the PAGE\n"
     "break kfree if pa == PAGE\n"
-    "backtrace  # who frees a table in use",
+    "continue     # Enter, up to the finding's pose\n"
+    "backtrace    # who frees a table in use",
 )
 PTE_RESERVED = Rule(
     "pte-reserved",
@@ -64,8 +74,10 @@ PTE_RESERVED = Rule(
     "on it, and later harts may give it a meaning. Usually a physical address was stored "
     "where (pa >> 12) << 10 belongs, or an entry was overwritten.",
     "Make entries with PA2PTE() and flags, and nothing else. Privileged spec, 4.3.1 and 4.4.1.",
-    "watch *(unsigned long *)ENTRY\n"
-    "backtrace  # who writes such an entry",
+    MAPPED
+    + "backtrace    # who maps it\n"
+    "print/x pa   # a multiple of 4096, below 2^56?\n"
+    "print/x perm # flags only: nothing beyond bit 7?",
 )
 RULES = (
     MAPPED_FREE_PAGE, PAGE_IN_TWO_SPACES, TABLE_PAGE_SHARED, TABLE_PAGE_FREE, PTE_RESERVED,

@@ -9,6 +9,7 @@ from ..elf import TRAMPOLINE
 from ..errors import HarnessError
 from ..finding import Finding, Rule, Where
 from ..hart import Hart
+from ..processes import kernel_table_member
 from ..ram import PAGE
 from ..sv39 import satp_root
 from .blame import defined
@@ -24,10 +25,13 @@ SATP_NOT_RESTORED = Rule(
     "be loaded, and fenced, before p->lock is released.",
     "Load kernel_pagetable right after swtch(), not where nothing was found to run. In gdb: "
     "break after the call of swtch() in the scheduler, and `p/x $satp`.",
-    "info threads  # one for each hart\n"
-    "print cpus[HART].proc  # 0: it runs no process\n"
-    "print/x $satp  # its table, in pages\n"
-    "print/x (unsigned long)kernel_pagetable >> 12",
+    "continue                   # to the shell; then ctrl-C\n"
+    "tbreak swtch               # in scheduler(), on its way to a process\n"
+    "continue                   # press Enter at the shell\n"
+    "finish                     # back from the process\n"
+    "next 3                     # and past what follows it\n"
+    "print/x $satp << 12        # must be kernel_pagetable\n"
+    "print kernel_pagetable",
 )
 SATP_FREED = Rule(
     "satp-freed",
@@ -37,9 +41,11 @@ SATP_FREED = Rule(
     "hart goes wherever those lead.",
     "Who freed the table while it was loaded? No hart may be on it when p->lock is free. In "
     "gdb: `break kfree if pa == ROOT`, then `info threads`.",
-    "info threads\n"
-    "print/x $satp << 12  # the root page\n"
-    "print faultline_ledger[(($satp << 12) - 0x80000000) / 4096]",
+    "break freeproc if p->kpagetable != 0\n"
+    "continue                   # then do what the finding did\n"
+    "print p->kpagetable\n"
+    "thread apply all print/x $satp << 12   # has a hart still loaded it?\n"
+    "thread apply all backtrace 3",
 )
 SATP_WRONG = Rule(
     "satp-wrong",
@@ -51,9 +57,11 @@ SATP_WRONG = Rule(
     "satp for the trapframe from the wrong place, or forget to load the table at all.",
     "Compare, in gdb: `p/x $satp & 0xfffffffffff`, `p/x (long)p->pagetable >> 12`, and the "
     "same for the kernel table; p is cpus[$tp].proc.",
-    "info threads\n"
-    "print/x $satp  # its table, in pages\n"
-    "print/x (unsigned long)cpus[HART].proc->kpagetable >> 12",
+    "break kvmswitch            # or whatever writes satp\n"
+    "condition 1 table != kernel_pagetable && table != cpus[$tp].proc->kpagetable\n"
+    "continue                   # not 1, if there were other breakpoints before\n"
+    "backtrace                  # who loads another's table\n"
+    "print *cpus[$tp].proc",
 )
 RULES = (SATP_NOT_RESTORED, SATP_FREED, SATP_WRONG)
 
@@ -68,12 +76,28 @@ def apply(moment: Moment) -> Iterator[Finding]:
             continue
         cpu = moment.cpus[hart.number]
         if not int(cpu["proc"]) and root != moment.kernel_root:
+            if not moment.reference and _still_holds(moment, root, cpu):
+                continue  # about to load kernel_pagetable: nobody can free the table yet
             yield _not_restored(moment, hart, root, cpu)  # whether it is freed yet or not
             continue
         if moment.blame.is_free(root):
             yield _freed(moment, hart, root)
         if int(cpu["proc"]):
             yield from _wrong(moment, hart, root, cpu)
+
+
+def _still_holds(moment: Moment, root: int, cpu: Value) -> bool:
+    """Tell whether a hart holds the lock of the process whose kernel table has this root."""
+    table = moment.elf.variable(moment.ram, "proc")
+    if table is None:
+        return False
+    for process in table:
+        member = kernel_table_member(process)
+        if member and int(process[member]) == root and "lock" in process:
+            lock = process["lock"]
+            if "locked" in lock and "cpu" in lock:
+                return bool(int(lock["locked"])) and int(lock["cpu"]) == cpu.address
+    return False
 
 
 def _freed(moment: Moment, hart: Hart, root: int) -> Finding:

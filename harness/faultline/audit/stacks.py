@@ -8,6 +8,7 @@ from ..finding import Finding, Rule
 from ..ram import PAGE
 from ..sv39 import R, W
 from .blame import TABLE_MAKERS, defined
+from .gdb import AT_POSE, MAPPED
 from .moment import USERTOP, Moment, Owner
 from .tables import Leaf, Space, permissions
 
@@ -21,9 +22,10 @@ KSTACK_MISSING = Rule(
     "address than they put into p->context.sp or p->trapframe->kernel_sp.",
     "In gdb: `p/x p->context.sp`, then walk the process's kernel table for that address less "
     "one; `pgdump -k PID` in the guest's shell prints it.",
-    "break usertrapret\n"
-    "print/x cpus[0].proc->trapframe->kernel_sp\n"
-    "print/x *walk(cpus[0].proc->kpagetable, KERNEL_SP - 4096, 0)  # 0: not mapped",
+    AT_POSE
+    + "print/x $p->context.sp\n"
+    "print/x $p->trapframe->kernel_sp\n"
+    "print/x *walk($p->kpagetable, $p->context.sp - 1, 0)  # 0: not mapped",
 )
 KSTACK_FOREIGN = Rule(
     "kstack-foreign",
@@ -33,8 +35,9 @@ KSTACK_FOREIGN = Rule(
     "or an overflow now reaches the return addresses of somebody else. The usual reason is "
     "that all stacks are mapped into every table, as the global one has them.",
     "Map the one stack that belongs to the process whose table it is.",
-    "break mappages if pa == PAGE\n"
-    "backtrace  # who maps another's stack",
+    MAPPED
+    + "backtrace    # who maps another's stack there\n"
+    "print/x pa   # which stack",
 )
 KSTACK_GUARD_MAPPED = Rule(
     "kstack-guard-mapped",
@@ -44,9 +47,7 @@ KSTACK_GUARD_MAPPED = Rule(
     "and the crash comes later and elsewhere. It happens when two pages are mapped for the "
     "stack, or the stacks are placed side by side.",
     "Map one page at the stack's address, and leave the page below unmapped.",
-    "break mappages if va == ADDRESS\n"
-    "backtrace\n"
-    "print/x *walk(cpus[0].proc->kpagetable, ADDRESS, 0)",
+    MAPPED + "backtrace    # who maps something below the stack",
 )
 RULES = (KSTACK_MISSING, KSTACK_FOREIGN, KSTACK_GUARD_MAPPED)
 
@@ -86,6 +87,8 @@ def foreign(moment: Moment, owner: Owner | None, leaf: Leaf) -> bool:
     """Tell whether a leaf maps another process's kernel stack; not as part of a mirror."""
     if owner is not None and leaf.va < USERTOP:
         return False
+    if owner is None and not moment.reference:
+        return False  # every xv6 without tables of the processes' own has them all there
     others = [other for other in moment.stacks.get(leaf.pa, []) if other is not owner]
     return bool(others) and leaf.va != leaf.pa and not is_own(moment, owner, leaf)
 

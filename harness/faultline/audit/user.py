@@ -8,6 +8,7 @@ from ..elf import TRAMPOLINE
 from ..finding import Finding, Rule, Where
 from ..ram import PAGE
 from ..sv39 import R, U, W, X
+from .gdb import AT_POSE
 from .moment import TRAPFRAME, Moment, Owner, count_words, sentence
 from .tables import Leaf, is_device, permissions
 
@@ -21,8 +22,7 @@ USER_MAP = Rule(
     "page table. It happens when flags are swapped, exec maps the wrong trapframe, or a "
     "page stays mapped beyond the end after the memory shrank.",
     "`pgdump PID` in the guest's shell prints the table; the last two pages are these.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)",
+    AT_POSE + "print/x *walk($p->pagetable, ADDRESS, 0)",
 )
 USER_GUARD = Rule(
     "user-guard",
@@ -32,8 +32,7 @@ USER_GUARD = Rule(
     "without a fault, and the program goes wrong much later. exec() forgets uvmclear(), or "
     "clears PTE_U of the wrong page.",
     "The stack page is the uppermost of the image; the one below it is the guard.",
-    "break usertrapret\n"
-    "print/x *walk(cpus[0].proc->pagetable, ADDRESS, 0)  # bit 4 is PTE_U",
+    AT_POSE + "print/x *walk($p->pagetable, ADDRESS, 0)  # bit 4 is PTE_U",
 )
 USER_SIZE = Rule(
     "user-size",
@@ -43,9 +42,10 @@ USER_SIZE = Rule(
     "It happens when sbrk frees one page too many, sets the size before it knows that the "
     "allocation worked, or when fork copies one page short.",
     "Compare p->sz and the last page of `pgdump PID`; mind sizes in the middle of a page.",
-    "break usertrapret\n"
-    "print cpus[0].proc->sz\n"
-    "print/x *walk(cpus[0].proc->pagetable, cpus[0].proc->sz - 1, 0)",
+    AT_POSE
+    + "print/x $p->sz\n"
+    "print/x *walk($p->pagetable, $p->sz - 1, 0)   # the last byte's: mapped\n"
+    "print/x *walk($p->pagetable, $p->sz + 4095, 0)  # the next page's: 0",
 )
 RULES = (USER_MAP, USER_GUARD, USER_SIZE)
 

@@ -7,7 +7,9 @@ A check is a function that takes a Bench and yields findings:
         \"\"\"Its title, as a sentence that holds for a correct kernel\"\"\"
 
 A check that takes long can be done in `parts`, each on a machine of its own: bench.part
-tells it which. One that is `quick` also runs where nothing is expected of it.
+tells it which. One that is `quick` also runs where nothing is expected of it; one that is
+`long` runs on a variant only if it is expected to show its fault. A check may
+also yield a Table of what it has measured; the last one that it yields counts.
 
 If the guest dies while the check waits for it, the runner reports that, with what the
 ledger knows of the cause; every check therefore also has those rules.
@@ -22,11 +24,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..bench import Bench
-from ..finding import Finding, Rule
+from ..finding import Finding, Rule, Table
 from ..ledger import EVENT_RULES
 from ..postmortem import RULES as DEATH_RULES
+from ..treebuild import RULES as BUILD_RULES
 
-CheckFunction = Callable[[Bench], Iterator[Finding]]
+CheckFunction = Callable[[Bench], Iterator[Finding] | Iterator[Finding | Table]]
 
 
 class Unchecked(Exception):
@@ -44,10 +47,15 @@ class Check:
     run: CheckFunction
     parts: tuple[str, ...] = ()
     quick: bool = False
+    long: bool = False
 
 
 def check(
-    *rules: Rule, needs: tuple[str, ...] = (), parts: tuple[str, ...] = (), quick: bool = False
+    *rules: Rule,
+    needs: tuple[str, ...] = (),
+    parts: tuple[str, ...] = (),
+    quick: bool = False,
+    long: bool = False,
 ) -> Callable[[CheckFunction], Check]:
     """Make a function a check with these rules; `needs` are checks that must pass first."""
 
@@ -56,7 +64,7 @@ def check(
             raise ValueError(f"check {function.__name__} has no docstring for a title")
         title = function.__doc__.strip().split("\n")[0].rstrip(".")
         every = tuple(dict.fromkeys((*rules, *EVENT_RULES, *DEATH_RULES)))
-        return Check(function.__name__, title, every, needs, function, parts, quick)
+        return Check(function.__name__, title, every, needs, function, parts, quick, long)
 
     return declare
 
@@ -88,4 +96,6 @@ def all_rules() -> dict[str, tuple[Rule, list[str]]]:
     for one in all_checks().values():
         for rule in one.rules:
             rules.setdefault(rule.name, (rule, []))[1].append(one.name)
+    for rule in BUILD_RULES:  # of what comes before any check
+        rules.setdefault(rule.name, (rule, []))[1].append("build")
     return dict(sorted(rules.items()))

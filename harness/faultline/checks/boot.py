@@ -21,9 +21,9 @@ NO_SHELL = Rule(
     "one of the ways to make a process is enough. On real hardware the machine is up and "
     "nobody can use it.",
     "What does init or the shell do first that needs a pointer into user memory?",
-    "break syscall if myproc()->pid > 1\n"
+    "break syscall if cpus[$tp].proc->pid > 1\n"
     "commands                   # what the shell asks for, up to the last call\n"
-    "print myproc()->trapframe->a7\n"
+    "print cpus[$tp].proc->trapframe->a7\n"
     "continue\n"
     "end\n"
     "break usertrap if (long)$scause >= 0 && $scause != 8\n"

@@ -28,13 +28,15 @@ PAGE_LEAKED = Rule(
     "returns too early.",
     "Who should free this page: freeproc(), exec() on its way out, an error path?",
     "break freeproc\n"
-    "continue\n"
+    "continue                   # at the shell: leaktest 1 ACTION\n"
     "print/x *p                 # what does the process still hold?\n"
     "break kfree\n"
     "commands                   # which of it is given back?\n"
     "print/x pa\n"
+    "backtrace 4\n"
     "continue\n"
     "end\n"
+    "tbreak usertrapret         # the end of wait()\n"
     "continue",
 )
 ACTION_FAILED = Rule(
@@ -45,10 +47,10 @@ ACTION_FAILED = Rule(
     "machine give up when that happens. A page that could not be had although there were "
     "some, a check that refuses too much, or a mapping that is missing does it.",
     "Try the same in a small program of your own.",
-    "break syscall if myproc()->name[0] == 'p'   # the probe's\n"
-    "continue\n"
-    "finish\n"
-    "print (long)myproc()->trapframe->a0         # -1: this one failed",
+    "continue                   # to the shell; then ctrl-C\n"
+    "break usertrapret if (long)cpus[$tp].proc->trapframe->a0 == -1\n"
+    "continue                   # at the shell: leaktest 20 ACTION\n"
+    "print cpus[$tp].proc->trapframe->a7  # the call that failed: see syscall.h",
 )
 
 
@@ -87,7 +89,9 @@ def leaks(bench: Bench) -> Iterator[Finding]:
 
 
 def actions(bench: Bench, machine: Machine) -> list[str]:
-    """Ask the probe what it can do."""
+    """Ask the probe what it can do; raises Unchecked if it is not there."""
+    if bench.build.probe_missing:
+        raise Unchecked(bench.build.probe_missing)
     said = machine.shell(f"probe {bench.nonce} hello")
     version = re.search(rf"^@{bench.nonce} hello shim=(\d+)$", said, re.MULTILINE)
     if version is None:

@@ -34,11 +34,14 @@ FAILED = Rule(
     "would fail on real hardware just the same: programs count on what the call promises. "
     "Most often a check of an argument, an error path or a step for a rare case is missing.",
     "Run `usertests NAME` in the shell, and read the test of that name in user/.",
+    "tbreak exec if path[0] == 'u'\n"
+    "continue                   # at the shell: usertests NAME\n"
     "add-symbol-file build/share/user/usertests.elf\n"
     "tbreak NAME                # the test's function, in user/tests_*.c\n"
-    "continue                   # then type `usertests NAME` at the shell\n"
+    "continue\n"
     "break syscall              # each system call the test makes from here on\n"
-    "print myproc()->trapframe->a7",
+    "continue\n"
+    "print cpus[$tp].proc->trapframe->a7",
 )
 DIED = Rule(
     "usertests-died",
@@ -49,9 +52,10 @@ DIED = Rule(
     "used before it was checked, or something ran out and nobody had looked.",
     "Run `usertests NAME` in the shell; the panic's call path is in the next finding.",
     "break panic\n"
-    "continue                   # then type `usertests NAME` at the shell\n"
+    "break panic_trap           # the reference's, for traps in the kernel\n"
+    "continue                   # at the shell: usertests NAME\n"
     "backtrace\n"
-    "print *myproc()",
+    "print *cpus[$tp].proc",
 )
 INCOMPLETE = Rule(
     "usertests-incomplete",
@@ -62,8 +66,12 @@ INCOMPLETE = Rule(
     "any hardware: an exec that fails now and then, a write that is cut short, a process "
     "that is killed for a fault it did not make.",
     "Is usertests in the file system image, and does it get its output written?",
-    "break exec                 # does it come to the end, and return argc?\n"
+    "tbreak exec if path[0] == 'u'\n"
+    "continue                   # at the shell: usertests\n"
+    "tbreak usertrapret if cpus[$tp].proc->name[0] == 'u'\n"
     "break usertrap if (long)$scause >= 0 && $scause != 8\n"
+    "continue                   # not the first of them? then exec failed\n"
+    "print cpus[$tp].proc->trapframe->a0  # argc\n"
     "continue                   # a fault in user mode: see $sepc, $stval",
 )
 

@@ -11,7 +11,7 @@ from ..finding import Finding, Rule, Where
 from ..processes import processes
 from ..ram import Ram
 from ..sv39 import A, D, Entry, flag_words, walk
-from . import check
+from . import Unchecked, check
 
 HINT = "Compare line by line with the example in the lab's \"Print a page table\"."
 
@@ -23,10 +23,11 @@ MISSING = Rule(
     "look into memory: what a kernel prints is all that shows what the hart translates. "
     "Usually the call is missing, or stands under a condition that never holds.",
     "In exec(), just before the return, print the table if the process's pid is 1.",
-    "tbreak vmprint             # never reached? then nobody calls it\n"
-    "break exec\n"
-    "continue\n"
-    "finish                     # what happens before it returns?",
+    "tbreak exec\n"
+    "continue                   # the first process's\n"
+    "tbreak vmprint\n"
+    "tbreak usertrapret if cpus[$tp].proc->pid == 1\n"
+    "continue                   # vmprint comes first, or nobody calls it",
 )
 FORMAT = Rule(
     "vmprint-format",
@@ -39,7 +40,8 @@ FORMAT = Rule(
     HINT,
     "break vmprint\n"
     "continue\n"
-    "x/8gx pagetable            # what should be printed, in full width",
+    "print table                # the root's address\n"
+    "print/x table[0]@512       # its entries, to be printed with 16 digits",
 )
 DEPTH = Rule(
     "vmprint-depth",
@@ -50,6 +52,7 @@ DEPTH = Rule(
     "wrong where the depth is a static variable, or is counted up and never down.",
     "The recursion must pass its depth on, plus one, and print one `..` for each level.",
     "break print_table          # or whatever calls itself\n"
+    "continue\n"
     "continue\n"
     "info args                  # the depth, and the table it belongs to\n"
     "backtrace                  # as deep as the stack is",
@@ -64,8 +67,9 @@ ORDER = Rule(
     "Print the entry first, then go down into it, then go on to the next index.",
     "break print_table\n"
     "continue\n"
-    "display i                  # the loop's index\n"
-    "next",
+    "print/x table[0]@512       # the lowest index that is not 0 comes first\n"
+    "continue                   # the next table is the one of the line printed last\n"
+    "info args",
 )
 ENTRY_MISSING = Rule(
     "vmprint-entry-missing",
@@ -76,8 +80,8 @@ ENTRY_MISSING = Rule(
     "Every entry with PTE_V counts: leaves, tables, those without PTE_U, the last index too.",
     "break vmprint\n"
     "continue\n"
-    "print/x pagetable[0]@512   # all of the root's; those with bit 0 set count\n"
-    "print/x ((unsigned long *)(pagetable[0] >> 10 << 12))[0]@512  # the table below",
+    "print/x table[0]@512       # all of the root's; those with bit 0 set count\n"
+    "print/x ((unsigned long *)(table[0] >> 10 << 12))[0]@512  # the table below",
 )
 ENTRY_EXTRA = Rule(
     "vmprint-entry-extra",
@@ -86,9 +90,9 @@ ENTRY_EXTRA = Rule(
     "meaning to a hart, whatever their other bits say, and what lies below a leaf is data, "
     "not a table. The test for PTE_V is missing, or the one that ends the walk at a leaf.",
     "Skip entries without PTE_V, and do not go down into entries with R, W or X.",
-    "break print_table\n"
+    "break print_table          # or whatever calls itself\n"
     "continue\n"
-    "print/x pagetable[i]       # bit 0 clear: not valid; bits 1 to 3 set: a leaf",
+    "print/x table[0]@512       # bit 0 clear: not valid; bits 1 to 3 set: a leaf",
 )
 FLAGS = Rule(
     "vmprint-flags",
@@ -99,8 +103,8 @@ FLAGS = Rule(
     "Print the entry itself, all 64 bits of it.",
     "break print_table\n"
     "continue\n"
-    "print/x pagetable[i]       # the entry, to compare with the line printed next\n"
-    "ptype pagetable[i]         # 64 bits wide?",
+    "print/x table[0]@512       # the entries, to compare with the lines printed next\n"
+    "ptype table[0]             # 64 bits wide?",
 )
 PA = Rule(
     "vmprint-pa",
@@ -112,8 +116,9 @@ PA = Rule(
     "PTE2PA() in riscv.h does the conversion.",
     "break print_table\n"
     "continue\n"
-    "print/x pagetable[i] >> 10 << 12   # what to print\n"
-    "print/x PTE2PA(pagetable[i])       # what the macro makes of it (build with -g3)",
+    "print table                # the root's address, at first\n"
+    "print/x table[0]\n"
+    "print/x table[0] >> 10 << 12  # what to print for it",
 )
 
 _HEADER = re.compile(r"page table (\S*)")
@@ -150,6 +155,8 @@ class Listing:
 )
 def vmprint(bench: Bench) -> Iterator[Finding]:
     """The first process's page table is printed as it is in memory"""
+    if bench.elf.address("vmprint") is None:
+        raise Unchecked("not done yet: there is no vmprint() in this kernel")
     with bench.machine() as machine:
         console = machine.wait_prompt()
         machine.stop()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.live import Live
+from rich.padding import Padding
 from rich.spinner import Spinner
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
+from ..finding import Table
 from ..verdict import AS_EXPECTED, CheckResult, Run, TargetResult
 
 NOTHING = "–"
@@ -40,8 +42,8 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def __rich__(self) -> Table:
-        grid = Table.grid(padding=(0, 1))
+    def __rich__(self) -> Grid:
+        grid = Grid.grid(padding=(0, 1))
         for name, words in self._running.items():
             grid.add_row(Spinner("dots"), name, Text(words, style="dim"))
         grid.add_row("", f"{self.done} of {self.total} done", "")
@@ -68,9 +70,9 @@ class Progress:
         self.console.print(line, soft_wrap=True, highlight=False)
 
 
-def table(run: Run) -> Table:
+def table(run: Run) -> Grid:
     """Return the verdicts as a table."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
     for name in ("fault", "class", "verdict", "check", "rule", "where"):
         grid.add_column(name, overflow="fold", no_wrap=name in ("class", "verdict", "check"))
     grid.add_column("seconds", justify="right")
@@ -88,13 +90,13 @@ def table(run: Run) -> Table:
     return grid
 
 
-def view(run: Run) -> Table:
+def view(run: Run) -> Grid:
     """Return which check saw what of which fault: the rule, or – if it saw nothing.
 
     A fault that only one check has seen is marked: without that check it would be missed.
     """
     names = list(dict.fromkeys(one.check for target in run.targets for one in target.checks))
-    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
     for name in ("fault", *names, "seen by"):
         grid.add_column(name, overflow="fold")
     for target in run.targets:
@@ -144,6 +146,9 @@ def explain(target: TargetResult, console: Console) -> None:
     for result in target.checks:
         if result.status in ("error", "skip"):
             say(_indent(f"check {result.check}: {result.status}: {result.reason}"))
+    for result in target.checks:
+        if result.table is not None:
+            console.print(Padding(grid(result.table), (0, 0, 1, 2), expand=False))
     for finding in target.findings:
         say(f"  {finding.severity}: {finding.message}")
         say(f"    {finding.check}/{finding.rule} at {finding.where}")
@@ -155,6 +160,19 @@ def explain(target: TargetResult, console: Console) -> None:
         say(_indent("\n".join(evidence), 6))
         if finding.hint:
             say(f"    hint: {finding.hint}")
+
+
+def grid(table: Table) -> Grid:
+    """Return a check's table as it is shown."""
+    shown = Grid(
+        title=table.title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    for index, name in enumerate(table.columns):
+        number = bool(table.rows) and all(isinstance(row[index], int) for row in table.rows)
+        shown.add_column(name, justify="right" if number else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    return shown
 
 
 def _indent(text: str, by: int = 2) -> str:

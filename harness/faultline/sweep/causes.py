@@ -1,0 +1,150 @@
+"""Failures of many n put together: one finding a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from ..finding import Finding, Rule, Table, Where
+from ..unwind import path_text
+from .groups import ranges
+
+EVIDENCE = 8000  # characters of one failure's evidence that are kept
+COLUMNS = (
+    "workload", "mode", "allocation points", "survived", "failed", "left out", "not tried",
+    "distinct causes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Round:
+    """A workload in one mode."""
+
+    workload: str
+    mode: str
+
+    def __str__(self) -> str:
+        failing = "the n-th" if self.mode == "nth" else "the n-th and all after it"
+        return f"`{self.workload}`, failing {failing}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What one n has shown. `path` is the call path of the allocation that failed, without
+    the allocator, innermost first; `place` tells failures apart that have the same."""
+
+    rule: Rule
+    path: tuple[Where, ...]
+    place: Hashable
+    happened: str  # continues "When this allocation fails, "; ends with a full stop
+    evidence: str = ""
+    hint: str = ""
+
+    @property
+    def key(self) -> Hashable:
+        """What failures of the same cause have in common."""
+        return self.rule.name, self.path, self.place
+
+
+@dataclass
+class Cause:
+    """Failures that are one mistake; the first of them stands for all."""
+
+    first: Failure
+    numbers: dict[Round, list[int]] = field(default_factory=dict)
+    reported: bool = False
+
+    def finding(self, left_out: dict[Round, str]) -> Finding:
+        """Return what is to be said of it; `left_out` are words on what was not tried."""
+        first, path = self.first, self.first.path
+        in_words = f"`, `".join(dict.fromkeys(one.workload for one in self.numbers))
+        once = sum(len(numbers) for numbers in self.numbers.values()) == 1
+        what = f"When this allocation fails in `{in_words}`, " if path else (
+            f"When an allocation fails in `{in_words}`, "
+        )
+        lines = [f"Seen at {each}: n = {ranges(ns)}" for each, ns in self.numbers.items()]
+        lines += [f"  {left_out[each]}" for each in self.numbers if each in left_out]
+        round_, numbers = next(iter(self.numbers.items()))
+        command = f"probe NONCE sweep {round_.workload} {round_.mode} {numbers[0]} {numbers[0]}"
+        return first.rule.finding(
+            what + first.happened + ("" if once else f" {self._how_often()}"),
+            where=path[0] if path else Where(),
+            evidence="The allocation that failed was asked for by\n"
+            + path_text(list(path))
+            + "\n"
+            + "\n".join(lines)
+            + f"\nTo see it: {command}"
+            + (f"\n{first.evidence}" if first.evidence else ""),
+            hint=first.hint,
+            path=path,
+        )
+
+    def _how_often(self) -> str:
+        count = sum(len(numbers) for numbers in self.numbers.values())
+        each = "; ".join(f"{one.mode} {ranges(ns)}" for one, ns in self.numbers.items())
+        return f"({count} times: {each}.)" if len(self.numbers) < 4 else f"({count} times.)"
+
+
+@dataclass
+class Tally:
+    """What became of each n of one round."""
+
+    points: int = 0
+    survived: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    left_out: set[int] = field(default_factory=set)
+    not_tried: int = 0
+    limit: str = ""  # why the rest was not tried
+
+    def words(self) -> str:
+        """Return in words what was not tried, or nothing."""
+        said = []
+        if self.left_out:
+            said.append(
+                f"n = {ranges(self.left_out)} left out: the same call paths, whose first two had "
+                "died alike (--exhaustive tries all)"
+            )
+        if self.not_tried:
+            said.append(f"the last {self.not_tried} not tried: {self.limit}")
+        return "; ".join(said)
+
+
+@dataclass
+class Causes:
+    """All that a sweep has found, and what it has tried."""
+
+    found: dict[Hashable, Cause] = field(default_factory=dict)
+    tallies: dict[Round, Tally] = field(default_factory=dict)
+
+    def add(self, at: Round, n: int, failure: Failure) -> None:
+        """Note that the n-th allocation's failure has shown something."""
+        cause = self.found.setdefault(failure.key, Cause(failure))
+        numbers = cause.numbers.setdefault(at, [])
+        if n not in numbers:
+            numbers.append(n)
+        tally = self.tally(at)
+        tally.failed.add(n)
+        tally.survived.discard(n)
+
+    def tally(self, at: Round) -> Tally:
+        """Return what became of each n of a round."""
+        return self.tallies.setdefault(at, Tally())
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the causes that were not yielded before."""
+        left_out = {at: tally.words() for at, tally in self.tallies.items() if tally.words()}
+        for cause in self.found.values():
+            if not cause.reported:
+                cause.reported = True
+                yield cause.finding(left_out)
+
+    def table(self) -> Table:
+        """Return a row for each round."""
+        rows = []
+        for at, tally in self.tallies.items():
+            causes = sum(at in cause.numbers for cause in self.found.values())
+            rows.append(
+                (at.workload, at.mode, tally.points, len(tally.survived), len(tally.failed),
+                 len(tally.left_out), tally.not_tried, causes)
+            )  # fmt: skip
+        return Table("allocation failures", COLUMNS, tuple(rows))

@@ -1,0 +1,189 @@
+"""Kernels that other people wrote: what the reference kernel promises is not asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from audit_world import KSTACK, RAM_PAGES, SOURCE, STACK, World
+from conftest import Compile, FakeRam
+
+from faultline.audit.moment import CLINT, TRAPFRAME
+from faultline.elf import TRAMPOLINE, ElfImage
+from faultline.processes import has_kernel_tables, kernel_table_member, processes
+from faultline.ram import PAGE, RAM_BASE
+from faultline.sv39 import R, W, X, pte_pa
+from test_audit import hart
+
+TOP = RAM_BASE + RAM_PAGES * PAGE
+GLOBAL_STACKS = 0x3E_0000_0000  # where the global table has them, two pages apart
+
+
+@pytest.fixture
+def world(compile_guest: Compile, fake_ram: FakeRam) -> World:
+    return World(ElfImage(compile_guest(SOURCE, "c")), fake_ram)
+
+
+def finish(w: World) -> None:
+    """Finish a kernel that does not count its pages: only the reference kernel does."""
+    w.finish()
+    w.set("faultline_ctl", 0, "pages", "total")
+
+
+def nothing(w: World) -> None:
+    """The world as it is."""
+
+
+def map_trapframe(w: World, which: int, whose: int) -> None:
+    """Map a trapframe in a kernel table, whose uppermost part is then no longer shared."""
+    frame = pte_pa(w.get(w.slot(w.user[whose], TRAPFRAME, "")))
+    trampoline = pte_pa(w.get(w.slot(w.kernel, TRAMPOLINE, "")))
+    w.unmap(w.own[which], TRAPFRAME, 2)
+    w.map(w.own[which], TRAMPOLINE, trampoline, R | X, "proc_kpagetable")
+    w.map(w.own[which], TRAPFRAME, frame, R | W, "proc_kpagetable")
+
+
+def own_trapframe_in_own_kernel_table(w: World) -> None:
+    for which in range(2):
+        map_trapframe(w, which, which)
+
+
+def all_stacks_in_the_global_table(w: World) -> None:
+    for number in range(4):  # of the processes, and of those that there are not yet
+        stack = w.alloc("kvminit", STACK)
+        if number < 2:
+            stack = pte_pa(w.get(w.slot(w.own[number], KSTACK, "")))
+        w.map(w.kernel, GLOBAL_STACKS + 2 * number * PAGE, stack, R | W)
+
+
+def without_mirror(w: World) -> None:
+    for which, pages in enumerate((4, 7)):
+        for number in range(pages):
+            w.unmap(w.own[which], number * PAGE)
+
+
+def clint_and_no_mirror(w: World) -> None:
+    without_mirror(w)
+    for root in w.own:
+        w.map(root, CLINT, CLINT, R | W, "proc_kpagetable")
+
+
+def another_s_trapframe(w: World) -> None:
+    map_trapframe(w, 0, 1)
+
+
+def clint_in_the_mirror_s_way(w: World) -> None:
+    w.map(w.own[0], CLINT, CLINT, R | W, "proc_kpagetable")
+
+
+def mirror_with_all_flags_but_u(w: World) -> None:
+    for which in range(2):
+        w.change(w.own[which], 0, set=X)
+
+
+def another_s_stack(w: World) -> None:
+    stack = pte_pa(w.get(w.slot(w.own[0], KSTACK, "")))
+    w.map(w.own[1], KSTACK - 4 * PAGE, stack, R | W, "proc_kpagetable")
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (nothing, []),
+        (own_trapframe_in_own_kernel_table, []),
+        (all_stacks_in_the_global_table, []),
+        (another_s_trapframe, ["kernel-map-extra"]),
+        (clint_in_the_mirror_s_way, ["kernel-map-extra"]),
+        (mirror_with_all_flags_but_u, ["mirror-executable", "mirror-executable"]),
+        (another_s_stack, ["kstack-foreign"]),
+    ],
+    ids=lambda what: getattr(what, "__name__", ""),
+)
+def test_what_is_said_of_a_foreign_kernel(
+    world: World, change: Callable[[World], None], rules: list[str]
+) -> None:
+    change(world)
+    finish(world)
+    assert [finding.rule for finding in world.audit(hart(world, world.kernel))] == rules
+
+
+def test_the_clint_is_in_nobody_s_way_without_a_mirror(
+    compile_guest: Compile, fake_ram: FakeRam
+) -> None:
+    source = SOURCE.replace("FUNCTION(mirror_map)", "FUNCTION(copyin_new)")  # handed out, unused
+    world = World(ElfImage(compile_guest(source, "c")), fake_ram)
+    clint_and_no_mirror(world)
+    finish(world)
+    assert world.audit() == []
+
+
+def test_ram_beyond_phystop_need_not_be_mapped(world: World) -> None:
+    finish(world)
+    phystop = TOP - 256 * PAGE
+    for pa in range(phystop, TOP, PAGE):
+        world.unmap(world.kernel, pa)
+    world.fake.put(phystop - PAGE, 0)  # the free list ends there
+    assert world.audit() == []
+    world.unmap(world.kernel, phystop - PAGE)
+    assert [finding.rule for finding in world.audit()][:1] == ["kernel-map-missing"]
+
+
+def test_a_table_of_a_process_whose_lock_is_held_may_be_loaded(
+    compile_guest: Compile, fake_ram: FakeRam
+) -> None:
+    """Between swtch() and loading the global table, p->lock keeps everyone from freeing it."""
+    source = SOURCE.replace(
+        "struct proc {", "struct cpu; struct lock { unsigned locked; struct cpu *cpu; };\n"
+        "struct proc { struct lock lock;"
+    )  # fmt: skip
+    world = World(ElfImage(compile_guest(source, "c")), fake_ram)
+    finish(world)
+    cpus = world.elf.symbols["cpus"][0]
+    found = [finding.rule for finding in world.audit(hart(world, world.own[0]))]
+    assert found == ["satp-not-restored"]
+    world.set("proc", 1, 0, "lock", "locked")
+    world.set("proc", cpus, 0, "lock", "cpu")
+    assert world.audit(hart(world, world.own[0])) == []
+    world.set("proc", cpus + 64, 0, "lock", "cpu")  # another hart's
+    found = [finding.rule for finding in world.audit(hart(world, world.own[0]))]
+    assert found == ["satp-not-restored"]
+
+
+@pytest.mark.parametrize(
+    ("member", "found"),
+    [
+        ("uint64_t *kpgtbl;", "kpgtbl"),
+        ("uint64_t *space;", "space"),
+        ("typedef_t space;", "space"),
+        ("uint64_t *one, *two;", ""),
+        ("uint64_t number;", ""),
+        ("struct proc *parent; void *chan; char *path; struct proc *kid[4];", ""),
+    ],
+)
+def test_the_kernel_table_is_found_by_its_type(
+    compile_guest: Compile, fake_ram: FakeRam, member: str, found: str
+) -> None:
+    source = f"""\
+#include <stdint.h>
+typedef uint64_t *typedef_t;
+struct proc {{ int pid; uint64_t *pagetable; {member} }} proc[2];
+void _start(void) {{ for (;;) proc[0].pid++; }}
+"""
+    elf = ElfImage(compile_guest(source, "c"))
+    table = elf.variable(fake_ram.ram(), "proc")
+    assert table is not None
+    assert kernel_table_member(table[0]) == found
+    assert has_kernel_tables(elf) == bool(found)
+
+
+def test_a_kernel_table_under_any_name_is_read(compile_guest: Compile, fake_ram: FakeRam) -> None:
+    source = SOURCE.replace("*kpgtbl", "*space")
+    elf = ElfImage(compile_guest(source, "c"))
+    world = World.__new__(World)
+    assert has_kernel_tables(elf)
+    fake_ram.memory.extend(bytes(RAM_PAGES * PAGE - len(fake_ram.memory)))
+    world.elf, world.fake, world._empty = elf, fake_ram, fake_ram.ram()
+    world.set("proc", 2, 0, "state")
+    world.set("proc", 0x8765_4000, 0, "space")
+    (process,) = processes(fake_ram.ram(), elf)
+    assert process.kpagetable == 0x8765_4000

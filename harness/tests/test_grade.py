@@ -1,0 +1,117 @@
+"""Grading a tree: built in the sandbox, booted, and looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from test_tree import TREE
+
+from faultline import grade
+from faultline.errors import UsageError
+from faultline.grade import Plan, run_trees
+from faultline.treebuild import make_tools
+from faultline.treesource import Source
+from faultline.verdict import TargetResult
+
+# A kernel that does no more than boot: it gives a prompt, and repeats what `echo` is given.
+MAIN_C = """\
+#include <stdint.h>
+void *kalloc(void); void kfree(void *); uint64_t sys_uptime(void);
+static volatile uint8_t *const uart = (void *)0x10000000;
+static void put(char c) { uart[0] = (uint8_t)c; }
+static void say(const char *s) { while (*s) put(*s++); }
+static char get(void) { while (!(uart[5] & 1)) ; return (char)uart[0]; }
+void *myproc(void) { return 0; }
+int argaddr(int n, uint64_t *out) { *out = 0; return n; }
+void main(void)
+{
+  kfree(kalloc());
+  sys_uptime();
+  say("\\nbooting\\n");
+  for (;;) {
+    char line[100];
+    int n = 0;
+    say("$ ");
+    while (n < 99 && (line[n] = get()) != '\\n')
+      put(line[n++]);
+    put('\\n');
+    line[n] = 0;
+    if (line[0] == 'e' && n > 5) {
+      say(line + 5);
+      put('\\n');
+    }
+  }
+}
+"""
+
+
+def write_tree(folder: Path, **change: str) -> Path:
+    for name, content in {**TREE, "kernel/main.c": MAIN_C, **change}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def graded(tmp_path: Path, *trees: Path, only: str = "") -> list[TargetResult]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    plan = Plan(ROOT, scratch, only)
+    events = run_trees([Source(tree) for tree in trees], plan, 2)
+    return [event for event in events if isinstance(event, TargetResult)]
+
+
+def before_and_after(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.live
+def test_a_tree_is_built_and_booted_and_what_it_lacks_is_not_done_yet(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "given/tree")
+    before = before_and_after(tree)
+    (result,) = graded(tmp_path, tree.parent)
+    statuses = {check.check: check.status for check in result.checks}
+    assert statuses["build"] == statuses["boot"] == "pass"
+    assert statuses["leaks"] == statuses["audit"] == statuses["vmprint"] == "skip"
+    reasons = {check.check: check.reason for check in result.checks}
+    assert "the probe cannot be put into the file system image" in reasons["leaks"]
+    assert "not done yet" in reasons["vmprint"]
+    assert (result.kind, result.problem) == ("tree", "")
+    assert before_and_after(tree) == before
+
+
+@pytest.mark.live
+def test_one_broken_tree_does_not_stop_the_others(tmp_path: Path) -> None:
+    trees = [
+        write_tree(tmp_path / "broken", **{"kernel/vm.c": "int x = ;\n"}),
+        write_tree(tmp_path / "good"),
+        tmp_path / "none",
+    ]
+    (tmp_path / "none").mkdir()
+    results = {result.id: result for result in graded(tmp_path, *trees, only="boot")}
+    assert {name: one.verdict for name, one in results.items()} == {
+        "broken": "fail", "good": "pass", "none": "error",
+    }  # fmt: skip
+    (finding,) = results["broken"].findings
+    assert (finding.check, finding.rule) == ("build", "does-not-build")
+    assert "no xv6 tree" in results["none"].problem
+    skipped = [check for check in results["broken"].checks if check.status == "skip"]
+    assert skipped and all("does not build" in check.reason for check in skipped)
+
+
+def test_the_only_tree_that_is_none_is_an_error_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="no xv6 tree"):
+        graded(tmp_path, tmp_path / "none")
+
+
+def test_nothing_is_left_of_the_job(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    made = grade.prepare(
+        Source(write_tree(tmp_path / "tree")), tmp_path, make_tools(tools), b""
+    )
+    assert made.kernel.is_file()
+    assert not list(tmp_path.glob("built-*/job"))

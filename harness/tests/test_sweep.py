@@ -1,0 +1,473 @@
+"""The sweep: what the probe says, what may be left out, and guests that die of it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from conftest import Compile, FakeRam
+from fakes import PAGE_TAKEN, SOURCE, FakeKernel
+from rich.console import Console
+
+from faultline.audit import RULES as AUDIT_RULES
+from faultline.bench import Bench
+from faultline.build import Build
+from faultline.checks import Unchecked
+from faultline.checks.sweep import chosen, listing, told
+from faultline.elf import ElfImage
+from faultline.errors import HarnessError
+from faultline.finding import Finding, Table, Where
+from faultline.machine import Death, GuestDied, Machine
+from faultline.ram import RAM_BASE
+from faultline.reports.terminal import grid
+from faultline.sweep import run, rules
+from faultline.sweep.causes import Causes, Failure, Round
+from faultline.sweep.groups import Deaths, Paths, ranges
+from faultline.sweep.protocol import (
+    Begun, CannotRun, Choice, Done, Ran, Stopped, line_pattern, parse, workloads,
+)  # fmt: skip
+from faultline.sweep.run import Machines, Sweep
+
+NONCE = "0123"
+
+
+@pytest.mark.parametrize(
+    ("words", "event"),
+    [
+        ("sweep fork calls=31", Begun(31)),
+        ("sweep fork cannot=wait", CannotRun("wait")),
+        ("sweep fork done n=32", Done(32)),
+        ("stop n=7 after", Stopped(7, True)),
+        ("stop n=7 end", Stopped(7, False)),
+        ("n=7 fired=1 result=failed lost=0 sane=1", Ran(7, 1, "failed", "", 0, True, "")),
+        ("n=7 fired=9 result=changed:size lost=-2 sane=0 insane=fork",
+         Ran(7, 9, "changed", "size", -2, False, "fork")),
+        ("n=7 fired=1 result=fai", None),
+        ("n=7 fired=1 resultusertrap(): unexpected scause=failed lost=0 sane=1", None),
+        ("n=7 fired=1 result=false-success lost=0 sane=1", None),
+        ("hello shim=1", None),
+    ],
+)  # fmt: skip
+def test_what_the_probe_says(words: str, event: object) -> None:
+    assert parse(words) == event
+
+
+def test_only_lines_with_the_nonce_are_the_probe_s() -> None:
+    said = f"$ probe {NONCE} sweep fork nth 1 0\r\n@9999 stop n=1 end\r\n@{NONCE} stop n=2 end\r\n"
+    match = re.search(line_pattern(NONCE), said)
+    assert match and parse(match[1]) == Stopped(2, False)
+    assert workloads(f"@{NONCE} workloads fork pipe\n", NONCE) == ["fork", "pipe"]
+    assert workloads("@9999 workloads fork\n", NONCE) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ("n=1 fired=1 result=ok lost=0 sane=1", False),
+        ("n=1 fired=1 result=failed lost=0 sane=1", False),
+        ("n=1 fired=1 result=failed lost=1 sane=1", True),
+        ("n=1 fired=1 result=failed lost=-1 sane=1", True),
+        ("n=1 fired=1 result=ok lost=0 sane=0 insane=wait", True),
+        ("n=1 fired=1 result=false-failure:child lost=0 sane=1", True),
+    ],
+)
+def test_results_that_a_correct_kernel_never_has(line: str, bad: bool) -> None:
+    ran = parse(line)
+    assert isinstance(ran, Ran) and ran.bad == bad
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [([], ""), ([3], "3"), ([1, 2], "1, 2"), ([65, *range(6, 65), 3], "3, 6 to 65")],
+)
+def test_numbers_in_words(numbers: list[int], words: str) -> None:
+    assert ranges(numbers) == words
+
+
+A, B, C = 101, 102, 103
+
+
+def test_two_equal_deaths_speak_for_a_group_but_for_its_last() -> None:
+    paths, deaths = Paths([A, B, B, B, B, A, C]), Deaths()
+    assert deaths.last_to_try(1, paths) == 0
+    deaths.died(B, "kvmmap")
+    assert deaths.next_to_try(3, paths) == 3  # one may have been chance
+    deaths.died(B, "kvmmap")
+    assert deaths.next_to_try(4, paths) == 5
+    assert deaths.last_to_try(1, paths) == 1  # 2 may be left out
+    assert deaths.next_to_try(6, paths) == 6
+
+
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        [("died", "kvmmap"), ("died", "freewalk")],
+        [("died", "kvmmap"), ("survived", ""), ("died", "kvmmap")],
+    ],
+)
+def test_what_does_not_always_end_alike_is_tried_on(deaths: list[tuple[str, str]]) -> None:
+    known = Deaths()
+    for what, how in deaths:
+        known.died(A, how) if what == "died" else known.survived(A)
+    assert known.next_to_try(3, Paths([A] * 9)) == 3
+
+
+def test_exhaustive_leaves_nothing_out_and_unknown_paths_are_no_group() -> None:
+    for deaths, path in ((Deaths(exhaustive=True), A), (Deaths(), 0)):
+        deaths.died(path, "x")
+        deaths.died(path, "x")
+        assert deaths.next_to_try(1, Paths([path] * 9)) == 1
+
+
+WALK = (Where("vm.c", 9, "walk"), Where("vm.c", 20, "mappages"))
+AT = Round("fork", "nth")
+
+
+def failure(words: str = "the kernel panics.", place: str = "kvmmap") -> Failure:
+    return Failure(rules.PANIC, WALK, place, words)
+
+
+def test_one_finding_for_sixty_numbers_of_one_cause() -> None:
+    causes = Causes()
+    for n in range(6, 66):
+        causes.add(AT, n, failure())
+    causes.add(Round("fork", "from"), 6, failure())
+    causes.add(AT, 70, failure(place="freewalk"))
+    first, second = causes.findings()
+    assert (first.rule, first.where, first.path) == ("alloc-failure-panic", WALK[0], WALK)
+    assert "When this allocation fails in `fork`, the kernel panics." in first.message
+    assert "61 times: nth 6 to 65; from 6" in first.message
+    assert "n = 70" in second.evidence and "times" not in second.message
+    assert list(causes.findings()) == []  # each once
+    (nth, from_) = causes.table().rows
+    assert nth == ("fork", "nth", 0, 0, 61, 0, 0, 2)
+    assert from_[-1] == 1
+
+
+def test_a_table_on_the_terminal() -> None:
+    causes = Causes()
+    causes.tally(AT).survived = set(range(1, 24))
+    out = io.StringIO()
+    Console(file=out, width=120).print(grid(causes.table()))
+    assert "allocation points" in out.getvalue()
+    assert re.search(r"fork +nth +0 +23 +0 +0 +0 +0", out.getvalue())
+
+
+def test_tables_of_parts_are_joined() -> None:
+    one, two = Table("t", ("a",), ((1,),)), Table("t", ("a",), ((2,),))
+    assert one.joined(two).rows == ((1,), (2,))
+    assert one.joined(None) == one
+    with pytest.raises(ValueError, match="columns"):
+        one.joined(Table("t", ("b",)))
+
+
+class LiveRam(FakeRam):
+    """RAM that can be written to while somebody has it mapped."""
+
+    def put(self, address: int, value: int, size: int = 8) -> None:
+        super().put(address, value, size)
+        if self.path.exists():
+            start = address - RAM_BASE
+            with self.path.open("r+b") as file:
+                file.seek(start)
+                file.write(self.memory[start : start + size])
+
+
+@dataclass
+class Behaviour:
+    """How a kernel's workload goes: who asks for each page, and what its failure does.
+
+    Of `does`, panic, hang and gone end the machine or the probe; quiet frees a page twice
+    without a bad result; anything else is the end of the result line.
+    """
+
+    asks: list[str]
+    does: dict[int, str]
+    cannot: str = ""
+    runs_ahead: bool = False  # the next n is armed when a line arrives
+    exhaustive: bool = False
+
+
+class Guest:
+    """A machine with a shell and a probe, one boot of it."""
+
+    def __init__(self, kernel: FakeKernel, behaviour: Behaviour) -> None:
+        self.kernel, self.behaviour = kernel, behaviour
+        self.ram = kernel.fake.ram()
+        self._lines: Iterator[str | Death] = iter(())
+        self._said = ""
+
+    def wait_prompt(self) -> str:
+        return ""
+
+    def said(self) -> str:
+        return self._said
+
+    def stop(self) -> None:
+        """It stands still whenever nobody asks it for a line."""
+
+    def send(self, line: str) -> None:
+        words = line.split()
+        if words:
+            mode, first, last = (*words[4:6], *words[6:], "0")[:3]
+            self._lines = self._sweep(0 if mode == "site" else int(first), int(last))
+
+    def expect(self, pattern: str, what: str, silence: float) -> re.Match[str]:
+        event = next(self._lines)
+        if isinstance(event, Death):
+            raise GuestDied(cast(Machine, self), event)
+        self._said += event
+        match = re.search(pattern, event)
+        assert match, (pattern, event)
+        return match
+
+    def _say(self, words: str) -> str:
+        return f"@{NONCE} {words}\r\n"
+
+    def _arm(self, n: int, fired: int) -> None:
+        for name, value in (("n", n), ("end", 0)):
+            self.kernel.set("faultline_ctl", value, name)
+        self.kernel.set("faultline_ctl", fired, "fired", "count")
+        if fired:
+            asked = self.behaviour.asks[n - 1]
+            self.kernel.set("faultline_ctl", self.kernel.call(asked), "fired", "stack", 0)
+
+    def _sweep(self, first: int, last: int) -> Iterator[str | Death]:
+        asks, does = self.behaviour.asks, self.behaviour.does
+        if self.behaviour.cannot:
+            yield self._say(f"sweep fork cannot={self.behaviour.cannot}")
+            return
+        for index, function in enumerate(asks):
+            self.kernel.set("faultline_ctl", self.kernel.call(function), "paths", index)
+        yield self._say(f"sweep fork calls={len(asks)}")
+        n = first
+        while True:
+            fired = int(1 <= n <= len(asks))
+            self._arm(n, fired)
+            yield self._say(f"stop n={n} after")
+            done = does.get(n, "")
+            if done in ("panic", "hang"):
+                yield Death(done, "out of memory", "panic: out of memory\n")
+            if done == "gone":
+                yield "\n$ "
+            if done == "quiet":
+                self.kernel.event("double_free", 1, PAGE_TAKEN)
+                done = ""
+            if "lost=1" in done:
+                self.kernel.set("faultline_ctl", 0, "mark")
+                self.kernel.page(PAGE_TAKEN, n, 1)
+            self.kernel.set("faultline_ctl", n or 1, "end")
+            if self.behaviour.runs_ahead and n != last:
+                self.kernel.set("faultline_ctl", n + 1, "n")
+            result = done or f"result={'failed' if fired else 'ok'} lost=0 sane=1"
+            yield self._say(f"n={n} fired={fired} {result}")
+            if done:
+                yield self._say(f"stop n={n} end")
+            if not fired or n == last:
+                break
+            n += 1
+        yield self._say(f"sweep fork done n={n}")
+
+
+class Boots:
+    """Boots guests of one behaviour; counts them."""
+
+    def __init__(self, elf: ElfImage, path: Path, behaviour: Behaviour) -> None:
+        self.elf, self.path, self.behaviour = elf, path, behaviour
+        self.count = 0
+
+    def get(self) -> Guest:
+        self.count += 1
+        ram = LiveRam(self.path / f"ram{self.count}", 1024)
+        return Guest(FakeKernel(self.elf, ram), self.behaviour)
+
+
+class FakeMachines(Machines):
+    """The machine, as long as it is not given up; guests in place of QEMU."""
+
+    def __init__(self, bench: Bench, boots: Boots) -> None:
+        super().__init__(bench)
+        self.boots = boots
+        self.guest: Guest | None = None
+
+    def get(self) -> Machine:
+        if self.guest is None:
+            self.guest, self.fresh = self.boots.get(), True
+        return cast(Machine, self.guest)
+
+    def give_up(self) -> None:
+        self.guest = None
+
+
+Swept = Callable[[Behaviour], tuple[Sweep, Boots]]
+
+
+@pytest.fixture
+def swept(compile_guest: Compile, tmp_path: Path) -> Swept:
+    kernel = compile_guest(SOURCE, "c")
+
+    def sweep(behaviour: Behaviour) -> tuple[Sweep, Boots]:
+        bench = Bench(Build(kernel, Path(), Path()), tmp_path, nonce=NONCE)
+        boots = Boots(bench.elf, tmp_path, behaviour)
+        one = Sweep(
+            bench,
+            FakeMachines(bench, boots),
+            audit=lambda bench, machine, when: [],
+            deaths=Deaths(behaviour.exhaustive),
+        )
+        one.round("fork", "nth")
+        return one, boots
+
+    return sweep
+
+
+def row(one: Sweep) -> dict[str, object]:
+    table = one.causes.table()
+    return dict(zip(table.columns, table.rows[0]))
+
+
+def test_a_kernel_that_survives_is_booted_once(swept: Swept) -> None:
+    one, boots = swept(Behaviour(["grow"] * 5, {}))
+    assert boots.count == 1 and list(one.causes.findings()) == []
+    assert row(one) == {
+        "workload": "fork", "mode": "nth", "allocation points": 5, "survived": 5, "failed": 0,
+        "left out": 0, "not tried": 0, "distinct causes": 0,
+    }  # fmt: skip
+
+
+def test_a_death_ends_the_boot_and_not_the_sweep(swept: Swept) -> None:
+    one, boots = swept(Behaviour(["grow", "_start", "grow"], {2: "panic"}))
+    (finding,) = one.causes.findings()
+    assert boots.count == 2
+    assert (finding.rule, finding.where.function) == ("alloc-failure-panic", "_start")
+    assert "out of memory" in finding.message and "n = 2" in finding.evidence
+    assert (row(one)["survived"], row(one)["failed"]) == (2, 1)
+
+
+def test_the_middle_of_a_group_that_dies_alike_is_left_out_and_told(swept: Swept) -> None:
+    dies = Behaviour(["_start", *["grow"] * 60, "_start"], dict.fromkeys(range(2, 62), "panic"))
+    one, boots = swept(dies)
+    (finding,) = one.causes.findings()
+    assert boots.count == 4  # three deaths: the first two, and the last
+    assert "n = 2, 3, 61" in finding.evidence and "n = 4 to 60 left out" in finding.evidence
+    assert (row(one)["failed"], row(one)["left out"], row(one)["survived"]) == (3, 57, 2)
+
+
+def test_exhaustive_tries_all(swept: Swept) -> None:
+    dies = Behaviour(["grow"] * 6, dict.fromkeys(range(1, 7), "panic"), exhaustive=True)
+    one, boots = swept(dies)
+    assert boots.count == 7 and row(one)["failed"] == 6
+
+
+def test_a_kernel_that_always_dies_does_not_take_for_ever(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_BOOTS", 8)
+    asks = ["grow" if n % 3 else "_start" for n in range(40)]
+    one, boots = swept(Behaviour(asks, dict.fromkeys(range(1, 41), "hang")))
+    assert boots.count == 2  # a hang counts for more
+    assert row(one)["not tried"] == 38
+    (first, *_) = one.causes.findings()
+    assert "the last 38 not tried: the first 2 took 8 boots" in first.evidence
+
+
+def test_a_leak_says_what_was_lost_and_costs_no_boot(swept: Swept) -> None:
+    one, boots = swept(Behaviour(["_start", "grow"], {1: "result=failed lost=1 sane=1"}))
+    (finding,) = one.causes.findings()
+    assert boots.count == 1
+    assert (finding.rule, finding.where.function) == ("alloc-failure-leak", "_start")
+    assert re.search(r"1 page is lost that had been allocated at \S+ grow\(\)", finding.message)
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "boots"),
+    [
+        ("result=false-success:child lost=0 sane=1", "alloc-failure-false-success", 1),
+        ("result=false-failure:file lost=0 sane=1", "alloc-failure-false-failure", 1),
+        ("result=changed:size lost=0 sane=1", "alloc-failure-changed-state", 1),
+        ("result=failed lost=-1 sane=1", "alloc-failure-changed-state", 1),
+        ("result=failed lost=0 sane=0 insane=fork", "alloc-failure-insane", 2),
+        ("gone", "alloc-failure-changed-state", 2),
+        ("hang", "alloc-failure-hang", 2),
+        ("quiet", "alloc-failure-double-free", 2),
+    ],
+)
+def test_each_way_to_go_wrong(swept: Swept, line: str, rule: str, boots: int) -> None:
+    one, booted = swept(Behaviour(["grow", "_start", "grow"], {2: line}))
+    (finding,) = one.causes.findings()
+    assert (finding.rule, finding.where.function) == (rule, "_start")
+    assert "n = 2\n" in finding.evidence
+    assert booted.count == boots
+    assert (row(one)["survived"], row(one)["failed"]) == (2, 1)
+
+
+def test_a_wrong_free_that_was_noticed_late_is_traced_to_its_n(swept: Swept) -> None:
+    asks = ["grow", "_start", "grow", "grow"]
+    one, boots = swept(Behaviour(asks, {2: "quiet"}, runs_ahead=True))
+    (finding,) = one.causes.findings()
+    assert (finding.rule, finding.where.function) == ("alloc-failure-double-free", "_start")
+    assert "n = 2\n" in finding.evidence
+    assert boots.count == 3  # it might have been 3; 2 alone shows that it was not
+    assert (row(one)["survived"], row(one)["failed"]) == (3, 1)
+
+
+def test_a_workload_that_never_works_is_no_allocation_failure(swept: Swept) -> None:
+    one, _ = swept(Behaviour([], {}, cannot="wait"))
+    (finding,) = one.other
+    assert finding.rule == "sweep-cannot-run" and "wait" in finding.message
+    one, _ = swept(Behaviour(["grow"], {0: "panic"}))
+    assert [other.rule for other in one.other] == ["sweep-cannot-run"]
+    assert list(one.causes.findings()) == []
+
+
+def test_the_audit_s_rules_count_if_nothing_else_breaks_them(
+    compile_guest: Compile, tmp_path: Path
+) -> None:
+    usual, new = AUDIT_RULES[0], AUDIT_RULES[1]
+
+    def audit(bench: Bench, machine: Machine, when: str) -> list[Finding]:
+        found = [usual.finding("Always.", where=Where(function="f"))]
+        after = [new.finding("Just now.", where=Where("vm.c", 3, "g"))]
+        return found + (after if "kalloc 2 " in when else [])
+
+    bench = Bench(Build(compile_guest(SOURCE, "c"), Path(), Path()), tmp_path, nonce=NONCE)
+    boots = Boots(bench.elf, tmp_path, Behaviour(["grow", "_start", "grow"], {}))
+    one = Sweep(bench, FakeMachines(bench, boots), audit=audit)
+    assert one.round("fork", "nth")
+    (finding,) = one.causes.findings()
+    assert (finding.rule, finding.where.function) == (new.name, "_start")
+    assert "just now." in finding.message and "At vm.c:3 g()" in finding.evidence
+    assert boots.count == 2  # what is out of step now would be so for the next, too
+
+
+def test_which_workloads_are_swept() -> None:
+    listed = ["fork", "exec", "pipe"]
+    assert chosen(listed, Choice(), "") == listed
+    assert chosen(listed, Choice(first="pipe"), "") == ["pipe", "fork", "exec"]
+    assert chosen(listed, Choice(workload="exec"), "") == ["exec"]
+    parts = [chosen(listed, Choice(), f"{number}/2") for number in (1, 2)]
+    assert sorted(parts[0] + parts[1]) == sorted(listed)
+    with pytest.raises(HarnessError, match="no workload 'frok'; the probe has fork, exec, pipe"):
+        chosen(listed, Choice(workload="frok"), "")
+
+
+def test_a_probe_that_knows_no_workloads(compile_guest: Compile, tmp_path: Path) -> None:
+    class Silent:
+        def shell(self, command: str) -> str:
+            return "usage"
+
+    bench = Bench(Build(compile_guest(SOURCE, "c"), Path(), Path()), tmp_path)
+    with pytest.raises(Unchecked, match="did not list its workloads"):
+        listing(bench, cast(Machine, Silent()))
+
+
+def test_the_table_comes_before_the_findings(swept: Swept) -> None:
+    one, _ = swept(Behaviour(["grow"], {1: "panic"}))
+    table, finding = told(one)
+    assert isinstance(table, Table) and isinstance(finding, Finding)
+    assert [type(what) for what in told(one)] == [Table]

@@ -1,0 +1,64 @@
+"""The figures of the sweep's benchmark."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from faultline.errors import HarnessError
+from faultline.machine import Machine
+from faultline.sweep import speed
+from faultline.sweep.speed import Speed, Taken, inject
+
+FOUND = Speed(
+    "fork",
+    (Taken(50, 0.5, 0.2, 1.0, 0.9), Taken(50, 1.0, 0.2, 1.0, 0.9), Taken(50, 0.25, 0.2, 1.0, 0.9)),
+    (Taken(1, 0.1, 0.1, 0.9, 0.5),),
+)
+
+
+def test_failures_a_second_and_ratios() -> None:
+    assert (FOUND.inside, FOUND.apart, FOUND.ratio) == (100.0, 1.0, 100.0)
+    assert FOUND.cpu_ratio == pytest.approx(0.6 / 0.004)
+    out = io.StringIO()
+    Console(file=out, width=150).print(speed.table([FOUND]))
+    assert re.search(r"fork +50 +100\.0 +1\.00 +100 +150", out.getvalue().replace("│", " "))
+    (shown,) = speed.as_json([FOUND])
+    assert shown["times-faster"] == 100.0
+
+
+class Says:
+    """A machine whose probe says these lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = [*(f"@n {line}\r\n" for line in lines), "\n$ "]
+        self.answered = 0
+
+    def send(self, line: str) -> None:
+        self.answered += line == ""
+
+    def expect(self, pattern: str, what: str) -> re.Match[str]:
+        match = re.search(pattern, self.lines.pop(0))
+        assert match
+        return match
+
+
+def test_only_failures_are_counted_and_every_stop_is_answered() -> None:
+    says = Says(
+        "sweep fork calls=2", "stop n=1 after", "n=1 fired=1 result=failed lost=0 sane=1",
+        "n=2 fired=1 result=failed lost=0 sane=1", "n=3 fired=0 result=ok lost=0 sane=1",
+        "sweep fork done n=3",
+    )  # fmt: skip
+    assert (inject(cast(Machine, says), "n", "fork", 1, 0), says.answered) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "line", ["sweep fork cannot=wait", "n=1 fired=1 result=failed lost=1 sane=1"]
+)
+def test_a_kernel_that_does_not_survive_is_not_measured(line: str) -> None:
+    with pytest.raises(HarnessError, match="said: "):
+        inject(cast(Machine, Says(line)), "n", "fork", 1, 0)
