@@ -23,6 +23,7 @@ enum faultline_command {
   FL_PATH,   // (n): hash of the call path of the last counting run's n-th kalloc, or 0
   FL_ARMED,  // returns 1 from FL_ARM to FL_DISARM, whatever became of the process
   FL_CAUSE,  // returns scause at the first kalloc that was failed since FL_ARM
+  FL_TRIED,  // returns the n of the last FL_ARM that was to fail one since FL_COUNT
 };
 
 enum faultline_mode {
@@ -63,6 +64,7 @@ struct faultline_ctl {
   struct faultline_event fired; // kallocs made to fail since FL_ARM
   uint64_t cause;               // scause at the first of them
 
+  uint64_t tried;           // n of the last FL_ARM with one since the counting run
   uint64_t counted;         // kallocs of the last counting run
   uint64_t paths[FL_PATHS]; // hashes of their stacks' return addresses, never 0
 

@@ -203,7 +203,9 @@ arm(void *proc, uint64_t mode, uint64_t n)
   CTL.fired.count = 0;
   CTL.armed = (uint64_t)proc;
   if (mode == FL_COUNT)
-    CTL.counted = 0;
+    CTL.counted = CTL.tried = 0;
+  else if (n)
+    CTL.tried = n;
 }
 
 static uint64_t
@@ -250,6 +252,9 @@ command(uint64_t command, uint64_t a, uint64_t b)
     break;
   case FL_CAUSE:
     answer = CTL.cause;
+    break;
+  case FL_TRIED:
+    answer = CTL.tried;
     break;
   }
   unlock(sstatus);

@@ -51,16 +51,15 @@ uartinit(void)
   *reg(IER) = IER_RECEIVE | IER_TRANSMIT;
 }
 
-// Hand bytes to the device while it takes them. tx.lock must be held.
+// Hand bytes to the device while it takes them. tx.lock must be held. Whoever sleeps in
+// uartputc() found the queue full.
 static void
 transmit(void)
 {
-  bool any = false;
-  while (tx.tail != tx.head && (*reg(LSR) & LSR_IDLE)) {
+  bool was_full = tx.head - tx.tail == RING;
+  while (tx.tail != tx.head && (*reg(LSR) & LSR_IDLE))
     *reg(THR) = tx.bytes[tx.tail++ % RING];
-    any = true;
-  }
-  if (any)
+  if (was_full && tx.head - tx.tail != RING)
     wakeup(&tx.tail);
 }
 

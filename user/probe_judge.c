@@ -92,10 +92,12 @@ mark(int page, bool last)
 bool
 grow_marked(int pages)
 {
-  marks = sbrk(pages * PAGE);
-  if (marks == (uint64_t)-1)
-    return false;
-  marks_made = pages;
+  if (marks_made == 0) {
+    marks = sbrk(pages * PAGE);
+    if (marks == (uint64_t)-1)
+      return false;
+    marks_made = pages;
+  }
   for (int i = 0; i < pages; i++) {
     *mark(i, false) = (uint64_t)mark(i, false);
     *mark(i, true) = (uint64_t)mark(i, true);

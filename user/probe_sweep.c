@@ -8,6 +8,7 @@
 //     limit), a run in which the n-th kalloc fails (from: and all after it), and one
 //     unarmed, which must succeed:
 //       @NONCE n=7 fired=1 result=RESULT lost=PAGES sane=1
+//     Not every n has a line: those between two were good.
 //     RESULT is ok, failed, false-success:WHAT, false-failure:WHAT or changed:WHAT.
 //     lost is how many more pages are live than before. If the unarmed run does not
 //     succeed, sane=0 insane=RESULT. A run whose call path is not that of the n before
@@ -29,11 +30,20 @@
 #define STOPPED 0x800000
 #define WHAT    0x7fffff
 
+// The exit status of an actor that stays, besides: HANDED_OVER and the last n tried,
+// and ENDED if there is none to try after that.
+#define HANDED_OVER 0x20000000
+#define ENDED       0x10000000
+#define TRIED       0xfffffff
+
+#define SILENT_RUNS 16 // good ones in a row of which nothing is said
+
 // The run at hand; set before the actor is forked.
 static enum faultline_mode mode;
 static uint64_t n;
 static bool watched; // stop after the call
 static bool stopped; // did so
+static bool staying; // this is an actor, and it makes the runs itself
 
 // What the sweep gets to know of a run.
 struct outcome {
@@ -86,13 +96,14 @@ stop_line(void)
 void
 arm(void)
 {
-  shim_ask(FL_ARM, mode, n);
+  if (mode != FL_OFF)
+    shim_ask(FL_ARM, mode, n);
 }
 
 uint64_t
 disarm(void)
 {
-  uint64_t fired = shim(FL_DISARM);
+  uint64_t fired = mode != FL_OFF ? shim(FL_DISARM) : 0;
   if (watched)
     stop_after();
   return fired;
@@ -174,35 +185,55 @@ understand(const struct workload *w, int status)
   return v;
 }
 
+// What is left to do after a run that the actor has ended with a verdict: tell what
+// fired, let the harness look at what is bad, and tidy up.
+static void
+conclude(const struct workload *w, struct outcome *o)
+{
+  bool counts = mode != FL_OFF && mode != FL_COUNT;
+  o->fired = mode != FL_OFF ? shim(FL_DISARM) : 0;
+  if (o->verdict.kind == FAILED && o->fired == 0) {
+    o->verdict.kind = FALSE_FAILURE;
+    o->verdict.what = "unprovoked";
+  }
+  if ((watched || bad(o->verdict)) && !o->stopped && counts)
+    stop("after");
+  if (w->reset)
+    w->reset();
+}
+
+static void
+begin(enum faultline_mode how, uint64_t which, bool watch)
+{
+  mode = how;
+  n = which;
+  watched = watch;
+  stopped = false;
+}
+
 // One run.
 static struct outcome
 attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch)
 {
   struct outcome o = {{CHANGED, "fork"}, 0, false};
   int status = 0;
-  mode = how;
-  n = which;
-  watched = watch;
-  stopped = false;
-  int pid = fork();
-  if (pid == 0)
-    die(status_of(w->run()));
-  if (pid > 0) {
-    o.verdict.what = "wait";
-    if (wait(&status) == pid) {
-      o.verdict = understand(w, status);
-      o.stopped = status != -1 && (!(status & VERDICT) ? watch : status & STOPPED);
+  begin(how, which, watch);
+  if (staying) {
+    o.verdict = w->run();
+    o.stopped = stopped;
+  } else {
+    int pid = fork();
+    if (pid == 0)
+      die(status_of(w->run()));
+    if (pid > 0) {
+      o.verdict.what = "wait";
+      if (wait(&status) == pid) {
+        o.verdict = understand(w, status);
+        o.stopped = status != -1 && (!(status & VERDICT) ? watch : status & STOPPED);
+      }
     }
   }
-  o.fired = shim(FL_DISARM);
-  if (o.verdict.kind == FAILED && o.fired == 0) {
-    o.verdict.kind = FALSE_FAILURE;
-    o.verdict.what = "unprovoked";
-  }
-  if ((watch || bad(o.verdict)) && !o.stopped && how != FL_OFF && how != FL_COUNT)
-    stop("after");
-  if (w->reset)
-    w->reset();
+  conclude(w, &o);
   return o;
 }
 
@@ -225,34 +256,61 @@ say_verdict(struct verdict v)
   }
 }
 
-// One n: the armed run, the unarmed one, and the line. Returns whether a kalloc was
-// made to fail.
-static bool
-try(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch)
+static void
+say_run(uint64_t which, const struct outcome *o, int64_t lost, struct verdict sane)
 {
-  uint64_t before = shim(FL_MARK);
-  struct outcome o = attempt(w, how, which, watch);
-  int64_t lost = (int64_t)(shim(FL_END) - before);
-  struct verdict sane = unarmed(w, FL_OFF);
-
   say_nonce();
   say("n=");
   say_number(which);
   say(" fired=");
-  say_number(o.fired);
+  say_number(o->fired);
   say(" result=");
-  say_verdict(o.verdict);
+  say_verdict(o->verdict);
   say(lost < 0 ? " lost=-" : " lost=");
   say_number((uint64_t)(lost < 0 ? -lost : lost));
   say(sane.kind == DONE ? " sane=1" : " sane=0 insane=");
   if (sane.kind != DONE)
     say_verdict(sane);
   say_end();
-  if (bad(o.verdict) || lost != 0 || sane.kind != DONE) {
+}
+
+// After a run before which so many pages were live: the unarmed one, and the line.
+// Returns whether all was well.
+static bool
+report(const struct workload *w, uint64_t which, const struct outcome *o,
+       uint64_t before, bool must_say)
+{
+  static int silent;
+  int64_t lost = (int64_t)(shim(FL_END) - before);
+  struct verdict sane = unarmed(w, FL_OFF);
+  bool good = !bad(o->verdict) && lost == 0 && sane.kind == DONE;
+  if (!good || must_say || o->fired == 0 || ++silent == SILENT_RUNS) {
+    say_run(which, o, lost, sane);
+    silent = 0;
+  }
+  if (!good) {
     n = which;
     stop("end");
   }
-  return o.fired > 0;
+  return good;
+}
+
+// How far the sweep has come.
+struct progress {
+  uint64_t tried; // the last n
+  bool good;      // its run was
+  bool ended;     // and there is nothing to try after it
+};
+
+// One n: the armed run, and what follows.
+static struct progress
+try(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch,
+    bool last)
+{
+  uint64_t before = shim(FL_MARK);
+  struct outcome o = attempt(w, how, which, watch);
+  bool good = report(w, which, &o, before, watch || last);
+  return (struct progress){which, good, last || o.fired == 0};
 }
 
 // Warm up and count. Returns false, having said so, if that does not work.
@@ -283,9 +341,9 @@ ready(const struct workload *w)
   return !missing && v.kind == DONE;
 }
 
-// All n from first on; returns the last that was tried. The first and the last of a
-// group of equal call paths are watched.
-static uint64_t
+// All n from first on, or as far as an actor that stays can go. The first and the last
+// of a group of equal call paths are watched.
+static struct progress
 try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
         uint64_t last)
 {
@@ -293,10 +351,54 @@ try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
   for (uint64_t which = first;; which++) {
     uint64_t after = shim_ask(FL_PATH, which + 1, 0);
     bool watch = path && (path != before || path != after);
-    if (!try(w, how, which, watch) || which == last)
-      return which;
+    struct progress p = try(w, how, which, watch, which == last);
+    if (p.ended || (staying && !p.good))
+      return p;
     before = path;
     path = after;
+  }
+}
+
+// An actor that stays was killed: that is the run that it made.
+static struct progress
+bury_actor(const struct workload *w, enum faultline_mode how, uint64_t first,
+           uint64_t last, uint64_t before)
+{
+  uint64_t tried = shim(FL_TRIED);
+  if (tried < first)
+    tried = first;
+  begin(how, tried, false);
+  struct outcome o = {killed(w), 0, false};
+  conclude(w, &o);
+  bool good = report(w, tried, &o, before, true);
+  return (struct progress){tried, good, tried == last || o.fired == 0};
+}
+
+// All n from first on, in actors that stay; returns the last that was tried.
+static uint64_t
+try_staying(const struct workload *w, enum faultline_mode how, uint64_t first,
+            uint64_t last)
+{
+  for (;;) {
+    int status = 0;
+    struct progress p = {first, false, true};
+    uint64_t before = shim(FL_MARK);
+    int pid = fork();
+    if (pid == 0) {
+      staying = true;
+      unarmed(w, FL_OFF); // what it does but once in a process is done
+      p = try_all(w, how, first, last);
+      die(HANDED_OVER | (p.ended ? ENDED : 0) | (int)p.tried);
+    }
+    if (pid > 0 && wait(&status) == pid) {
+      if (status >= 0 && status & HANDED_OVER)
+        p = (struct progress){status & TRIED, true, status & ENDED};
+      else
+        p = bury_actor(w, how, first, last, before);
+    }
+    if (p.ended)
+      return p.tried;
+    first = p.tried + 1;
   }
 }
 
@@ -305,9 +407,11 @@ sweep(const struct workload *w, enum faultline_mode how, uint64_t first, uint64_
 {
   bool works = ready(w);
   if (works && how == FL_SITE)
-    try(w, how, first, true);
+    try(w, how, first, true, true);
+  else if (works && w->stays)
+    last = try_staying(w, how, first, last);
   else if (works)
-    last = try_all(w, how, first, last);
+    last = try_all(w, how, first, last).tried;
   if (w->finish)
     w->finish();
   close_eyes();

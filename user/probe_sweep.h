@@ -1,9 +1,11 @@
 // Between the sweep (probe_sweep.c), what it does (probe_work_*.c) and how a call is
 // judged (probe_judge.c).
 //
-// Each run of a workload is a process of its own, the actor: it prepares, arms itself,
-// makes the call, disarms, judges, undoes and ends. So whatever a call has broken in
-// its process is gone before the next run, and no kill reaches the sweep itself.
+// A run of a workload is made by a process of its own, the actor: it prepares, arms
+// itself, makes the call, disarms, judges, undoes and ends. So whatever a call has
+// broken in its process is gone before the next run, and no kill reaches the sweep
+// itself. Where a run leaves its process as it was, one actor makes many runs, up to
+// one that went wrong: making processes is most of what a run costs.
 #pragma once
 
 #include "probe_sys.h"
@@ -49,6 +51,10 @@ struct workload {
   // Nothing in it writes to user memory from the kernel, which would be a place where
   // memory may be allocated late: to be killed in such a call is no way to fail.
   bool strict;
+
+  // A run leaves its process as it was, but for pages that it has marked: one actor
+  // can make many.
+  bool stays;
 };
 
 // The lists of probe_work_*.c, each with an entry without a name at the end.
@@ -93,8 +99,8 @@ void close_eyes(void);
 struct state look(void);
 const char *changed(const struct state *before);
 
-// Grow by so many pages and mark each, as what changed() has to find again. Only once
-// in a process. False if that cannot be done.
+// Grow by so many pages and mark each, as what changed() has to find again. A process
+// that has done so only marks them anew. False if that cannot be done.
 bool grow_marked(int pages);
 
 // Only the first so many pages' marks count from now on.

@@ -180,8 +180,8 @@ run_copyinstr(void)
 }
 
 const struct workload copy_workloads[] = {
-    {"copyin", run_copyin, find_guard, 0, 0, 0, false},
-    {"copyout", run_copyout, find_guard, 0, 0, 0, false},
-    {"copyinstr", run_copyinstr, find_guard, 0, 0, 0, false},
+    {"copyin", run_copyin, find_guard, 0, 0, 0, false, false},
+    {"copyout", run_copyout, find_guard, 0, 0, 0, false, false},
+    {"copyinstr", run_copyinstr, find_guard, 0, 0, 0, false, false},
     {0},
 };

@@ -123,11 +123,11 @@ finish(void)
 }
 
 const struct workload exec_workloads[] = {
-    {"exec", run_few, prepare_good, finish, 0, status_few, true},
-    {"execargs", run_many, prepare_good, finish, 0, status_many, true},
-    {"execbig", run_few, prepare_big, finish, 0, status_few, true},
-    {"execfar", run_few, prepare_far, finish, 0, status_few, true},
-    {"execbad", run_refused, prepare_no_magic, finish, 0, 0, true},
-    {"execlate", run_refused, prepare_cut, finish, 0, 0, true},
+    {"exec", run_few, prepare_good, finish, 0, status_few, true, false},
+    {"execargs", run_many, prepare_good, finish, 0, status_many, true, false},
+    {"execbig", run_few, prepare_big, finish, 0, status_few, true, false},
+    {"execfar", run_few, prepare_far, finish, 0, status_few, true, false},
+    {"execbad", run_refused, prepare_no_magic, finish, 0, 0, true, false},
+    {"execlate", run_refused, prepare_cut, finish, 0, 0, true, false},
     {0},
 };

@@ -231,13 +231,13 @@ run_chdir(void)
 }
 
 const struct workload file_workloads[] = {
-    {"open", run_open, prepare, finish, 0, 0, true},
-    {"create", run_create, prepare, finish, reset, 0, true},
-    {"read", run_read, prepare, finish, 0, 0, false},
-    {"write", run_write, prepare, finish, 0, 0, false},
-    {"mkdir", run_mkdir, prepare, finish, reset, 0, true},
-    {"link", run_link, prepare, finish, reset, 0, true},
-    {"unlink", run_unlink, prepare, finish, reset, 0, true},
-    {"chdir", run_chdir, prepare, finish, 0, 0, true},
+    {"open", run_open, prepare, finish, 0, 0, true, false},
+    {"create", run_create, prepare, finish, reset, 0, true, false},
+    {"read", run_read, prepare, finish, 0, 0, false, false},
+    {"write", run_write, prepare, finish, 0, 0, false, false},
+    {"mkdir", run_mkdir, prepare, finish, reset, 0, true, false},
+    {"link", run_link, prepare, finish, reset, 0, true, false},
+    {"unlink", run_unlink, prepare, finish, reset, 0, true, false},
+    {"chdir", run_chdir, prepare, finish, 0, 0, true, false},
     {0},
 };

@@ -40,7 +40,9 @@ fork_with(int pages)
     child_says(changed(&before));
   }
   disarm();
-  return judge_fork(pid, &before, gate[1]);
+  struct verdict v = judge_fork(pid, &before, gate[1]);
+  close(gate[0]);
+  return v;
 }
 
 static struct verdict
@@ -195,13 +197,13 @@ run_sbrkfail(void)
 }
 
 const struct workload memory_workloads[] = {
-    {"fork", run_fork, 0, 0, 0, 0, true},
-    {"forkbig", run_forkbig, 0, 0, 0, 0, true},
-    {"forkfar", run_forkfar, 0, 0, 0, 0, true},
-    {"sbrk", run_sbrk, 0, 0, 0, 0, true},
-    {"sbrkbig", run_sbrkbig, 0, 0, 0, 0, true},
-    {"sbrkfar", run_sbrkfar, 0, 0, 0, 0, true},
-    {"sbrkshrink", run_sbrkshrink, 0, 0, 0, 0, true},
-    {"sbrkfail", run_sbrkfail, prepare_hog, release_hog, 0, 0, true},
+    {"fork", run_fork, 0, 0, 0, 0, true, true},
+    {"forkbig", run_forkbig, 0, 0, 0, 0, true, true},
+    {"forkfar", run_forkfar, 0, 0, 0, 0, true, true},
+    {"sbrk", run_sbrk, 0, 0, 0, 0, true, false},
+    {"sbrkbig", run_sbrkbig, 0, 0, 0, 0, true, false},
+    {"sbrkfar", run_sbrkfar, 0, 0, 0, 0, true, false},
+    {"sbrkshrink", run_sbrkshrink, 0, 0, 0, 0, true, false},
+    {"sbrkfail", run_sbrkfail, prepare_hog, release_hog, 0, 0, true, false},
     {0},
 };

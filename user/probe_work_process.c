@@ -191,10 +191,10 @@ run_pipeline(void)
 }
 
 const struct workload process_workloads[] = {
-    {"pipe", run_pipe, 0, 0, 0, 0, false},
-    {"exit", run_exit, 0, 0, 0, 0, false},
-    {"wait", run_wait, 0, 0, 0, 0, false},
-    {"kill", run_kill, 0, 0, 0, 0, true},
-    {"pipeline", run_pipeline, 0, 0, 0, 0, false},
+    {"pipe", run_pipe, 0, 0, 0, 0, false, true},
+    {"exit", run_exit, 0, 0, 0, 0, false, false},
+    {"wait", run_wait, 0, 0, 0, 0, false, false},
+    {"kill", run_kill, 0, 0, 0, 0, true, false},
+    {"pipeline", run_pipeline, 0, 0, 0, 0, false, true},
     {0},
 };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -190,6 +190,8 @@ class Behaviour:
     does: dict[int, str]
     cannot: str = ""
     runs_ahead: bool = False  # the next n is armed when a line arrives
+    says_every: int = 1  # good result of so many
+    garbled: dict[int, bool] = field(default_factory=dict)  # whose lines arrive with noise, once
     exhaustive: bool = False
 
 
@@ -230,8 +232,8 @@ class Guest:
         return f"@{NONCE} {words}\r\n"
 
     def _arm(self, n: int, fired: int) -> None:
-        for name, value in (("n", n), ("end", 0)):
-            self.kernel.set("faultline_ctl", value, name)
+        for name in ("n", "tried"):
+            self.kernel.set("faultline_ctl", n, name)
         self.kernel.set("faultline_ctl", fired, "fired", "count")
         if fired:
             asked = self.behaviour.asks[n - 1]
@@ -261,11 +263,13 @@ class Guest:
             if "lost=1" in done:
                 self.kernel.set("faultline_ctl", 0, "mark")
                 self.kernel.page(PAGE_TAKEN, n, 1)
-            self.kernel.set("faultline_ctl", n or 1, "end")
+                self.kernel.set("faultline_ctl", n, "end")
             if self.behaviour.runs_ahead and n != last:
                 self.kernel.set("faultline_ctl", n + 1, "n")
             result = done or f"result={'failed' if fired else 'ok'} lost=0 sane=1"
-            yield self._say(f"n={n} fired={fired} {result}")
+            if done or not fired or n == last or n % self.behaviour.says_every == 0:
+                noise = "usertrap()" if self.behaviour.garbled.pop(n, None) else ""
+                yield self._say(f"n={n} fired={fired} {noise}{result}")
             if done:
                 yield self._say(f"stop n={n} end")
             if not fired or n == last:
@@ -404,6 +408,32 @@ def test_each_way_to_go_wrong(swept: Swept, line: str, rule: str, boots: int) ->
     assert "n = 2\n" in finding.evidence
     assert booted.count == boots
     assert (row(one)["survived"], row(one)["failed"]) == (2, 1)
+
+
+@pytest.mark.parametrize("end", ["panic", "gone", "result=changed:size lost=0 sane=1", ""])
+def test_what_has_no_line_of_its_own_was_good(swept: Swept, end: str) -> None:
+    does = {7: end} if end else {}
+    one, boots = swept(Behaviour(["grow"] * 6 + ["_start"] + ["grow"] * 3, does, says_every=4))
+    assert (row(one)["survived"], row(one)["failed"]) == ((9, 1) if end else (10, 0))
+    assert [finding.where.function for finding in one.causes.findings()] == ["_start"] * bool(end)
+
+
+def test_a_bad_result_that_could_not_be_read_is_not_taken_for_a_good_one(swept: Swept) -> None:
+    does = {2: "result=changed:size lost=0 sane=1"}
+    behaviour = Behaviour(["grow", "_start", "grow"], does, garbled={2: True})
+    one, _ = swept(behaviour)
+    (finding,) = one.causes.findings()
+    assert finding.where.function == "_start" and "n = 2\n" in finding.evidence
+    assert (row(one)["survived"], row(one)["failed"], row(one)["not tried"]) == (2, 1, 0)
+
+
+def test_a_wrong_free_among_those_without_a_line_is_traced_to_its_n(swept: Swept) -> None:
+    asks = ["grow"] * 4 + ["_start"] + ["grow"] * 4
+    one, _ = swept(Behaviour(asks, {5: "quiet"}, says_every=4))
+    (finding,) = one.causes.findings()
+    assert (finding.rule, finding.where.function) == ("alloc-failure-double-free", "_start")
+    assert "n = 5\n" in finding.evidence
+    assert (row(one)["survived"], row(one)["failed"]) == (8, 1)
 
 
 def test_a_wrong_free_that_was_noticed_late_is_traced_to_its_n(swept: Swept) -> None:

@@ -41,10 +41,10 @@ Path = tuple[Where, ...]
 class Armed:
     """Which kalloc the probe asked to fail last, and what came of it."""
 
-    n: int  # 0 in the run afterwards, in which nothing is to fail
+    n: int  # 0 if none was yet
+    tried: int  # the last n that was not 0, since the workload's kallocs were counted
     fired: int  # how many were refused
     stack: tuple[int, ...]  # of the first that was ever refused so, even if that was before
-    ended: bool  # the run whose pages are counted is over
 
 
 class Memory:
@@ -61,7 +61,8 @@ class Memory:
     def armed(self) -> Armed:
         """Return what was armed last."""
         fired = self.ledger.event("fired")
-        return Armed(int(self._ctl["n"]), fired.count, fired.stack, int(self._ctl["end"]) != 0)
+        n, tried = int(self._ctl["n"]), int(self._ctl["tried"])
+        return Armed(n, tried, fired.count, fired.stack)
 
     def paths(self, calls: int) -> tuple[int, ...]:
         """Return the call paths of the counting run's kallocs, as numbers."""

@@ -6,6 +6,8 @@
     @NONCE n=7 fired=1 result=failed lost=0 sane=1
     @NONCE stop n=7 end                   it waits, when all is undone
     @NONCE sweep fork done n=32
+
+Not every n has a line of its own: those between two lines were as they should be.
 """
 
 from __future__ import annotations

@@ -104,16 +104,20 @@ class _Leg:
     first: int
     last: int
     begun: bool = False
-    tried: int = 0  # the last n with a result
+    tried: int = 0  # the last n with a line; all before it were as they should be
     wrong_frees: int = 0  # before it
     spoiled: str = ""  # why the machine can show nothing more
     looked: list[Finding] = field(default_factory=list)  # the audit's, of the n that runs
     path: tuple[int, Path] = (0, ())  # of the last n that was stopped at
 
     @property
-    def current(self) -> int:
-        """The n that runs, or is about to."""
+    def next(self) -> int:
+        """The first n of which nothing is known yet."""
         return self.tried + 1 if self.tried else self.first
+
+    def current(self, memory: Memory) -> int:
+        """Return the n that runs, or is about to: those since the last line were good."""
+        return max(self.next, memory.armed().tried)
 
 
 class _Sweeper:
@@ -190,7 +194,7 @@ class _Sweeper:
         memory = Memory(machine.ram, self.bench.elf)
         wanted = rf"{line_pattern(self.bench.nonce)}|{PROMPT}"
         while True:
-            match = machine.expect(wanted, f"the probe's n={leg.current}", SILENCE)
+            match = machine.expect(wanted, f"the probe's n={leg.next}", SILENCE)
             if match[1] is None:
                 return self._gone(machine, memory, leg)
             event = parse(match[1])
@@ -211,13 +215,17 @@ class _Sweeper:
             self.paths = Paths(memory.paths(event.calls))
             self.tally.points = max(self.tally.points, event.calls)
         elif isinstance(event, Ran):
+            since = leg.next
             self._ran(memory, leg, event)
             if not event.bad:  # else it waits until its end has been looked at
-                return self._after(machine, memory, leg, event)
+                return self._after(machine, memory, leg, event, since)
         elif isinstance(event, Stopped) and event.after:
             self._look(machine, memory, leg, event.n)
             machine.send("")
         elif isinstance(event, Stopped):
+            if event.n > leg.tried:  # its line, a bad one, could not be read
+                self.tally.survived |= set(range(max(1, leg.next), event.n))
+                leg.tried = event.n
             if memory.wrong_frees() > leg.wrong_frees:
                 self._freed_wrongly(memory, leg, event.n)
             if leg.spoiled or self.lost > MANY_LOST:
@@ -242,12 +250,12 @@ class _Sweeper:
 
     def _ran(self, memory: Memory, leg: _Leg, ran: Ran) -> None:
         """Take in a result. If it is bad the probe waits, and memory is that of this n."""
-        leg.tried = ran.n
         if ran.n == 0 and (ran.bad or ran.result != "ok"):
             raise WorkloadFails(f"it ends with {ran}")
+        self.tally.survived |= set(range(max(1, leg.next), ran.n + (ran.fired > 0)))
+        leg.tried = ran.n
         if ran.fired:
             self.tally.points = max(self.tally.points, ran.n)
-            self.tally.survived.add(ran.n)
         if ran.n == 0 or not ran.fired and not ran.bad:
             leg.looked = []
             return
@@ -269,18 +277,24 @@ class _Sweeper:
         else:
             self.sweep.deaths.survived(self.paths.of(ran.n))
 
-    def _after(self, machine: Machine, memory: Memory, leg: _Leg, ran: Ran) -> int | None:
-        """After a result that was not bad, on a machine that runs on: see whether it can."""
+    def _after(
+        self, machine: Machine, memory: Memory, leg: _Leg, ran: Ran, since: int
+    ) -> int | None:
+        """After a line that was not bad, on a machine that runs on: see whether it can.
+
+        The line is that of all n from `since` on.
+        """
         if memory.wrong_frees() > leg.wrong_frees:
             machine.stop()
             armed = memory.armed()
-            if armed.n <= ran.n or ran.n == leg.last:
+            if since == ran.n and (armed.n <= ran.n or ran.n == leg.last):
                 self._freed_wrongly(memory, leg, ran.n)
-            else:  # it may have been a later one: try them one by one
-                self.suspects = ran.n, armed.n, wrong_free_failure(memory, ())
-                self.alone_until = armed.n
+            else:  # it may have been another one: try them one by one
+                last = max(armed.n, ran.n)
+                self.suspects = since, last, wrong_free_failure(memory, ())
+                self.alone_until = last
                 leg.spoiled = rules.DOUBLE_FREE.name
-                return ran.n
+                return since
         return ran.n + 1 if leg.spoiled else None
 
     def _freed_wrongly(self, memory: Memory, leg: _Leg, n: int) -> None:
@@ -300,6 +314,8 @@ class _Sweeper:
 
     def _done(self, machine: Machine, memory: Memory, leg: _Leg, done: Done) -> int | None:
         machine.wait_prompt()
+        good = range(max(1, leg.next), min(done.n, self.tally.points) + 1)
+        self.tally.survived |= set(good)
         if memory.wrong_frees() > leg.wrong_frees and leg.tried:
             self._freed_wrongly(memory, leg, leg.tried)
         return done.n + 1 if leg.last and done.n >= leg.last else None
@@ -309,9 +325,10 @@ class _Sweeper:
         said = f"The last output:\n{machine.said()[-500:]}"
         if not leg.begun:
             raise WorkloadFails("the probe has no answer", said)
-        n = leg.current
+        n = leg.current(memory)
         if n == 0:
             raise WorkloadFails("the probe is gone", said)
+        self.tally.survived |= set(range(max(1, leg.next), n))
         failure = Failure(
             rules.CHANGED,
             self._path(memory, leg, n),
@@ -327,16 +344,17 @@ class _Sweeper:
     def _died(self, died: GuestDied, leg: _Leg) -> int:
         """Note what a machine died of; return the number to go on with."""
         memory = Memory(died.machine.ram, self.bench.elf)
-        armed, current = memory.armed(), leg.current
-        if not leg.begun or current == 0:
+        if not leg.begun or leg.next == 0:
             raise _dies_anyway(died, self.bench)
-        n = armed.n or current  # 0 in the run that follows, in which nothing is refused
+        armed, current = memory.armed(), leg.current(memory)
+        self.tally.survived |= set(range(leg.next, current))
+        n = armed.n or current
         following = max(n, leg.tried) + 1
-        refused = armed.fired > 0 if armed.n else armed.ended and self.paths.of(n) != 0
+        refused = armed.n > 0 and armed.fired > 0
         if not refused or n < leg.first:  # nothing was refused since the last result
             if current == leg.first and (self.sweep.machines.fresh or current in self.again):
                 raise _dies_anyway(died, self.bench)
-            n, following = leg.tried, current
+            n, following = leg.tried if current == leg.first else current - 1, current
             self.again.add(current)
         if n == 0:
             return following  # what was tried before this leg did it; a fresh machine will tell
