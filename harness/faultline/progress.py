@@ -18,8 +18,8 @@ SILENT_WALL = 5.0  # wall seconds that a silence lasts at least: an idle guest's
 # ahead while the host still works on its disk request
 IDLE_RATE = 50.0  # guest seconds a wall second above which the guest must be idle: a busy
 # one does not reach ten
-IDLE_WALL = 40.0  # wall seconds that an idle guest's silence lasts at least: a host with no
-# time may leave its disk request undone that long
+IDLE_WALL = 40.0  # wall seconds that the silence of an idle guest that may wait for its disk
+# lasts at least: a host with no time may leave the request undone that long
 STUCK_ASLEEP = 12  # samples in a row that show QEMU asleep and the guest's clock still
 
 
@@ -33,6 +33,7 @@ class Sample:
     asleep: bool  # no thread of QEMU wants a processor
     output: int  # characters of console output so far
     disk: int = 0  # disk requests completed so far
+    waiting: bool = True  # a disk request may not be done yet
     fault: str = ""  # the exception last taken to machine mode, or by a trap handler
 
 
@@ -83,7 +84,9 @@ class Progress:
         if quiet < self.silence * DISK_PATIENCE and idle < self.silence:
             return None
         wall = sample.wall - self._spoke.wall
-        if wall < self.minimum or (quiet > IDLE_RATE * wall and wall < self.idle_minimum):
+        if wall < self.minimum:
+            return None
+        if sample.waiting and quiet > IDLE_RATE * wall and wall < self.idle_minimum:
             return None
         if self.paced and not sample.asleep and sample.cpu - self._spoke.cpu < self.silence / 4:
             return None  # it was QEMU that had no time, not the guest that was silent

@@ -34,6 +34,8 @@ def after(silence: float, *samples: Sample, paced: bool = False) -> str | None:
         ({"wall": 49, "guest": 30 * DISK_PATIENCE + 2, "cpu": 2, "disk": 1}, "no output"),
         ({"wall": 39, "guest": 5000, "cpu": 2}, None),  # idle: the host may be very slow
         ({"wall": 41, "guest": 5000, "cpu": 2}, "no output"),
+        ({"wall": 6, "guest": 5000, "cpu": 2, "waiting": False}, "no output"),
+        ({"wall": 4, "guest": 5000, "cpu": 2, "waiting": False}, None),
         ({"wall": 9, "guest": 2, "cpu": 1 + SILENT_CPU}, "of computing"),
         ({"wall": 500, "guest": 1, "cpu": 1.5}, None),  # a host that has no time for QEMU
         ({"wall": 9, "guest": 1, "cpu": 1 + STUCK_CPU}, "complete no instruction"),
