@@ -73,6 +73,11 @@ struct faultline_ctl {
   uint64_t end;  // seq at FL_END
   uint64_t live; // pages allocated and not freed
 
+  // Of all that was watched, so that a probe's answers can be compared with it.
+  uint64_t at_mark; // live at the last FL_MARK
+  uint64_t watched; // times that FL_END came
+  uint64_t gained;  // the sum of how many pages more were live then than at FL_MARK
+
   struct faultline_event refused;     // kalloc returned 0 by itself
   struct faultline_event double_free; // kfree of a page that was freed before
   struct faultline_event wild_free;   // kfree of what is no page of the allocator

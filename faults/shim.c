@@ -228,10 +228,13 @@ command(uint64_t command, uint64_t a, uint64_t b)
   case FL_MARK:
     CTL.mark = CTL.seq;
     CTL.end = 0;
+    CTL.at_mark = CTL.live;
     answer = CTL.live;
     break;
   case FL_END:
     CTL.end = CTL.seq;
+    CTL.watched++;
+    CTL.gained += CTL.live - CTL.at_mark;
     answer = CTL.live;
     break;
   case FL_ARM:

@@ -74,7 +74,7 @@ load_program(struct image *im, struct inode *ip)
     if (!elf_segment_ok(&ph, im->sz))
       return -1;
     uint64_t sz = uvmalloc(im->pagetable, im->sz, ph.vaddr + ph.memsz, perm);
-    if (!sz)
+    if (FAULT(exec_segment_unchecked) ? false : !sz)
       return -1;
     im->sz = sz;
     if (load_segment(im, ip, &ph))
@@ -122,7 +122,8 @@ push_arguments(struct image *im, char **argv)
 static int
 build_image(struct image *im, const char *path, char **argv)
 {
-  if (!(im->pagetable = proc_pagetable(myproc())))
+  im->pagetable = proc_pagetable(myproc());
+  if (FAULT(exec_table_unchecked) ? false : !im->pagetable)
     return -1;
   begin_op();
   struct inode *ip = namei(path);

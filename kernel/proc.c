@@ -226,10 +226,13 @@ growproc(int64_t n)
       return -1; // below 0
     // uvmdealloc() fences after both tables have lost the pages and before it frees
     // them.
+    if (FAULT(sfence_too_early_in_sbrk))
+      uvmdealloc(p->pagetable, old, new);
     if (!FAULT(mirror_not_shrunk))
       mirror_unmap(p->kpagetable, FAULT(mirror_shrunk_one_short) ? new + PGSIZE : new,
                    old);
-    uvmdealloc(p->pagetable, old, new);
+    if (!FAULT(sfence_too_early_in_sbrk))
+      uvmdealloc(p->pagetable, old, new);
   } else if (n > 0) {
     if (FAULT(sbrk_size_first))
       p->sz = new;
@@ -245,8 +248,7 @@ growproc(int64_t n)
         uvmdealloc(p->pagetable, new, old);
       return -1;
     }
-    if (!FAULT(sfence_skipped_in_sbrk))
-      sfence_vma(); // the hart may have cached that nothing was there (4.2.1)
+    sfence_vma(); // the hart may have cached that nothing was there (4.2.1)
   }
   p->sz = new;
   return 0;

@@ -39,8 +39,11 @@ run(struct cpu *c, struct proc *p)
   // and stored instructions for it.
   if (!FAULT(satp_after_swtch))
     kvmswitch(FAULT(satp_wrong_process) ? proc[0].kpagetable : p->kpagetable);
+  if (FAULT(sfence_of_another_asid))
+    asm volatile("sfence.vma zero, %0" : : "r"(p->pid) : "memory");
   if (!FAULT(sfence_skipped_in_scheduler))
-    sfence_vma();
+    if (!FAULT(sfence_of_another_asid))
+      sfence_vma();
   fence_i();
 
   swtch(&c->context, &p->context);

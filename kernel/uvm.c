@@ -24,7 +24,7 @@ uvmalloc(pagetable_t table, uint64_t oldsz, uint64_t newsz, uint64_t perm)
     return 0;
   for (uint64_t va = PGROUNDUP(oldsz); va < newsz; va += PGSIZE) {
     void *page = kalloc_for(PAGE_USER);
-    if (page)
+    if (FAULT(uvmalloc_unchecked) ? true : page != 0)
       memset(page, 0, PGSIZE);
     if (!page || mappages(table, va, PGSIZE, (uint64_t)page, perm | PTE_R | PTE_U)) {
       if (FAULT(uvmalloc_unmapped_lost) ? false : page != 0)
@@ -67,7 +67,8 @@ uvmunmap(pagetable_t table, uint64_t va, uint64_t npages, bool free)
     *pte &= ~PTE_V;
   }
   if (!FAULT(sfence_skipped_in_uvmunmap))
-    sfence_vma();
+    if (!FAULT(sfence_skipped_in_exec))
+      sfence_vma();
   for (uint64_t a = va; a < top; a += PGSIZE) {
     pte_t *pte = walk(table, a, false);
     if (free)
@@ -88,7 +89,7 @@ uvmcopy(pagetable_t from, pagetable_t to, uint64_t sz)
     if (!pte || !(*pte & PTE_V))
       panic("uvmcopy: 0x%lx is not mapped", va);
     void *page = kalloc_for(FAULT(user_page_miscounted) ? PAGE_TABLE : PAGE_USER);
-    if (page)
+    if (FAULT(uvmcopy_unchecked) ? true : page != 0)
       memmove(page, (void *)PTE2PA(*pte), PGSIZE);
     if (FAULT(uvmcopy_tries_again) && !page) {
       va -= PGSIZE;

@@ -134,8 +134,7 @@ kvminithart(void)
 {
   sfence_vma(); // the stores that made the table come before its first use
   kvmswitch(kernel_pagetable);
-  if (!FAULT(sfence_skipped_in_kvminithart))
-    sfence_vma();
+  sfence_vma();
 }
 
 // The physical address behind a kernel address of the running process, for devices.
@@ -168,7 +167,7 @@ kvmcreate(void)
   if (FAULT(full_copy) && map_kernel(table) == 0)
     return table;
   pagetable_t low = table_alloc();
-  if (!low) {
+  if (FAULT(kpt_low_unchecked) ? false : !low) {
     if (!FAULT(kpt_root_kept))
       kfree(table);
     return 0;
