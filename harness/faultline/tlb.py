@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,14 +30,16 @@ from .ledger import responsible
 from .machine import Machine
 from .qemu import find_qemu
 from .sv39 import flag_words, pte_pa
-from .tlbrules import RULES
+from .tlbrules import FREED_REACHABLE, RULES
 from .unwind import call_path, path_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path("build/tlb/faultline-tlb.so")
 REPORT = "tlb.jsonl"  # in the machine's folder
 OLDEST_QEMU = (9, 1)  # whose plugins can read registers
+LOAD_SECONDS = 60.0
 LEVELS = {2: "root", 1: "middle", 0: "last"}
+SWITCHES = ("kvmswitch", "w_satp")  # do nothing but write satp for their callers
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Violation:
     page: int
     was_freed: bool
     was_reused: bool
+    left: bool
     access: str
     fence: str
     change: Place | None = None
@@ -137,7 +141,7 @@ def build_plugin(root: Path = ROOT) -> Path:
 
 def plugin_words(plugin: Path, elf: ElfImage | None = None) -> str:
     """Return QEMU's -plugin argument. With the kernel's ELF, its allocator is watched too."""
-    words = [str(plugin.absolute()).replace(",", ",,"), "ram=ram", f"out={REPORT}"]
+    words = [_quoted(plugin), "ram=ram", f"out={REPORT}"]
     kalloc, kfree = (elf.symbols.get(name) if elf else None for name in ("kalloc", "kfree"))
     if kalloc and kfree:
         words += [f"kalloc={kalloc[0]:#x}:{kalloc[1]:#x}", f"kfree={kfree[0]:#x}"]
@@ -158,20 +162,44 @@ def require_qemu() -> None:
         )
 
 
+def require_plugin() -> Path:
+    """Build the plugin; return its path. Raises Unchecked if this machine cannot use it."""
+    require_qemu()
+    for tool in ("cc", "make"):
+        if shutil.which(tool) is None:
+            raise Unchecked(f"the TLB checker's plugin is built with {tool}: install gcc and make")
+    plugin = build_plugin()
+    done = _load(plugin)
+    if done.returncode != 0:
+        raise Unchecked(f"QEMU does not load the TLB checker's plugin: {done.stderr.strip()}")
+    return plugin
+
+
+def _load(plugin: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(find_qemu(), "-M", "none", "-S", "-display", "none", "-serial", "none"),
+            *("-monitor", "stdio", "-plugin", f"{_quoted(plugin)},ram=/dev/null,out=/dev/null"),
+        ],
+        input="quit\n",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=LOAD_SECONDS,
+        check=False,
+    )
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace(",", ",,")
+
+
 @contextmanager
 def watched(bench: Bench, *, harts: int = 1) -> Iterator[Machine]:
     """Boot the target on a machine with the plugin; raises Unchecked if that cannot be."""
-    require_qemu()
-    words = plugin_words(build_plugin(), bench.elf)
-    started = False
-    try:
-        with bench.machine(harts=harts, icount=harts == 1, plugin=words) as machine:
-            started = True
-            yield machine
-    except HarnessError as error:
-        if started or "plugin" not in str(error).lower():
-            raise
-        raise Unchecked(f"QEMU does not load the TLB checker's plugin: {error}") from error
+    words = plugin_words(require_plugin(), bench.elf)
+    with bench.machine(harts=harts, icount=harts == 1, plugin=words) as machine:
+        yield machine
 
 
 def look(machine: Machine) -> Report:
@@ -206,12 +234,30 @@ def places(place: Place | None, elf: ElfImage) -> list[Where]:
 
 
 def place_of_change(violation: Violation, elf: ElfImage) -> Where:
-    """Return where the mistake shows: the change that no fence followed, or the freeing."""
+    """Return where the mistake shows: the change that no fence followed, or the freeing.
+
+    If the hart that made the change also freed the page, it is where it was between the two:
+    the innermost function that both were called from.
+    """
     for place in (violation.change, violation.freed, violation.use):
         found = places(place, elf)
         if found:
-            return (responsible(found) or found)[0]
+            found = responsible(found) or found
+            if violation.rule == FREED_REACHABLE.name and not violation.left:
+                found = _shared(found, places(violation.freed, elf)) or found
+            return next((one for one in found if one.function not in SWITCHES), found[0])
     return Where()
+
+
+def _shared(path: list[Where], other: list[Where]) -> list[Where]:
+    """Return a call path from the first function on whose one call also led to the other."""
+    for i, place in enumerate(path):
+        for j, candidate in enumerate(other):
+            # Both paths may be cut off at the outer end.
+            callers = zip(path[i + 1 :], other[j + 1 :], strict=False)
+            if place.function == candidate.function and all(one == two for one, two in callers):
+                return path[i:]
+    return []
 
 
 def _finding(group: list[Violation], where: Where, elf: ElfImage) -> Finding:
@@ -240,6 +286,12 @@ def _message(one: Violation, elf: ElfImage) -> str:
                 f"satp was written at {change}, and the {one.access} of 0x{one.va:x} at {use} "
                 "may still be translated by the table before: both have "
                 f"ASID {one.asid}, they differ there, and no fence came between."
+            )
+        case "tlb-freed-reachable" if one.left:
+            return (
+                f"{page} was freed and given out again, at {use}, while hart {one.hart} "
+                f"could still use a translation of 0x{one.va:x} that leads to it: of the table "
+                f"that it left at {change}, by a write of satp, without a fence."
             )
         case "tlb-freed-reachable":
             return (
@@ -272,7 +324,8 @@ def _cure(one: Violation) -> str:
 
 def _story(one: Violation, elf: ElfImage) -> str:
     """Tell both ends with their call paths."""
-    lines = [f"Changed by hart {one.change_hart} at", _path(one.change, elf)]
+    lines = [f"{'Left' if one.left else 'Changed'} by hart {one.change_hart} at"]
+    lines.append(_path(one.change, elf))
     if one.level >= 0:
         level = LEVELS[one.level]
         lines.append(f"entry 0x{one.entry:x} of the {level} level, 0x{one.va:x}:")

@@ -8,7 +8,7 @@ _FENCES = (
     "break {function}\n"
     "continue\n"
     "print/x $satp              # the table that is loaded now\n"
-    "finish                     # is there an sfence.vma before the table is used again?\n"
+    "finish                     # is there an sfence.vma before the next use?\n"
     "x/20i $pc"
 )
 
@@ -46,8 +46,10 @@ FREED_REACHABLE = Rule(
     "last fence. That hart reads and writes what belongs to somebody else now, or takes "
     "somebody's data for page-table entries. It does not need to touch the address on "
     "purpose: harts walk ahead speculatively. Each hart has to be fenced for itself: "
-    "sfence.vma acts on the hart that executes it only. People free before they fence, or "
-    "free what another hart has loaded.",
+    "sfence.vma acts on the hart that executes it only. It is a warning if the hart is just "
+    "the one that took the mapping away, and another was given the page: it may yet reach "
+    "its fence in time, by luck. People free before they fence, rely on the fence at the "
+    "return to the user, or free what another hart has loaded.",
     "Take the entry away, fence each hart that has had the table loaded, and then free.",
     _FENCES.format(function="kfree"),
 )

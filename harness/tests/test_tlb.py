@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from conftest import Compile
 from fakes import SOURCE
 
+from faultline import doctor, tlb
 from faultline.checks import Unchecked
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
-from faultline.tlb import findings, plugin_words, read_report, require_qemu
+from faultline.tlb import findings, plugin_words, read_report, require_plugin, require_qemu
 from faultline.tlbrules import RULES
 
 BEGIN = '{"faultline-tlb": 1, "harts": 1}\n'
@@ -28,7 +30,7 @@ def line(elf: ElfImage, change: str, use: str, **other: Any) -> str:
     said = {
         "rule": "tlb-stale-use", "severity": "error", "hart": 1, "va": "0x4000", "asid": 0,
         "change_hart": 0, "use_hart": 1, "level": 0, "entry": "0x80003020", "old": "0x20001007",
-        "new": "0x0", "page": "0x80004000", "was_freed": False, "was_reused": False,
+        "new": "0x0", "page": "0x80004000", "was_freed": False, "was_reused": False, "left": False,
         "access": "load", "fence": "sfence.vma va, asid",
         "change": place(change), "use": place(use),
     }  # fmt: skip
@@ -108,3 +110,91 @@ def test_an_old_qemu_leaves_the_target_unchecked(
     monkeypatch.setenv("FAULTLINE_QEMU", str(qemu))
     with pytest.raises(Unchecked, match=r"7\.2.*bookworm-backports"):
         require_qemu()
+
+
+def path(elf: ElfImage, *functions: str) -> dict[str, Any]:
+    """Return a place of the report: in the first function, called by the others."""
+    first, *callers = (elf.symbols[name][0] for name in functions)
+    return {"pc": hex(first), "path": [hex(address + 4) for address in callers]}
+
+
+def freed_reachable(elf: ElfImage, change: list[str], freed: list[str], left: bool) -> str:
+    said = json.loads(line(elf, "grow", "kalloc", rule="tlb-freed-reachable", access="none"))
+    said |= {"change": path(elf, *change), "freed": path(elf, *freed), "left": left}
+    return json.dumps(said) + "\n"
+
+
+SWITCHING = SOURCE + """
+__attribute__((noinline)) void unmap(void) { asm volatile("nop; nop; nop"); }
+__attribute__((noinline)) void dealloc(void) { asm volatile("nop; nop; nop"); }
+__attribute__((noinline)) void kvmswitch(void) { asm volatile("nop; nop; nop"); }
+__attribute__((noinline)) void run(void) { asm volatile("nop; nop; nop"); }
+"""
+
+
+def test_what_was_freed_before_the_fence_is_where_both_were_called_from(
+    compile_guest: Compile,
+) -> None:
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    text = freed_reachable(elf, ["unmap", "grow"], ["kfree", "dealloc", "grow"], left=False)
+    (found,) = findings(read_report(BEGIN + text), elf)
+    assert found.where.function == "grow"
+    assert found.path[0].function == "unmap"  # the whole path is still told
+
+
+def test_two_calls_of_one_function_are_not_the_same(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    text = freed_reachable(
+        elf, ["unmap", "run", "grow"], ["kfree", "unmap", "dealloc", "grow"], left=False
+    )
+    (found,) = findings(read_report(BEGIN + text), elf)
+    assert found.where.function == "grow"
+
+
+def test_what_another_path_freed_is_where_it_was_changed(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    text = freed_reachable(elf, ["unmap", "grow"], ["kfree", "dealloc", "run"], left=False)
+    (found,) = findings(read_report(BEGIN + text), elf)
+    assert found.where.function == "unmap"
+
+
+def test_a_table_that_was_left_is_where_satp_was_written_for(compile_guest: Compile) -> None:
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    text = freed_reachable(elf, ["kvmswitch", "run"], ["kfree", "run"], left=True)
+    (found,) = findings(read_report(BEGIN + text), elf)
+    assert found.where.function == "run"
+    assert "left at" in found.message and "without a fence" in found.message
+    assert "Left by hart 0 at" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("loads", "said"), [("exit 0", ""), ("echo no plugins >&2; exit 1", "no plugins")]
+)
+def test_whether_qemu_loads_the_plugin(
+    loads: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu = tmp_path / "qemu"
+    qemu.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo QEMU emulator version 10.0.2 && exit\n{loads}\n'
+    )
+    qemu.chmod(0o700)
+    monkeypatch.setenv("FAULTLINE_QEMU", str(qemu))
+    if said:
+        with pytest.raises(Unchecked, match=said):
+            require_plugin()
+        assert doctor_row() == ""
+    else:
+        assert require_plugin().name == "faultline-tlb.so"
+        assert "loads" in doctor_row()
+
+
+def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tlb, "require_qemu", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda tool: None)
+    with pytest.raises(Unchecked, match="install gcc"):
+        require_plugin()
+    assert doctor_row() == ""
+
+
+def doctor_row() -> str:
+    return next(need.found for need in doctor.needs() if "TLB" in need.name)

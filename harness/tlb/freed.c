@@ -51,55 +51,82 @@ tlb_free_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
   page_release(t, p);
 }
 
-// A page given out again, and whether one hart can still come to it.
+// A page given out again, and the worst way by which one hart can still come to it.
 struct reuse {
   struct tlb *t;
   uint64_t pa;
   unsigned owner; // the hart it is given out on
   unsigned hart;
   const struct freed_page *freed;
-  bool found;
-  struct tlb_violation v;
+  struct tlb_violation v; // of severity TLB_NONE while there is no way
 };
 
-// The hart may come to the page through what `changer` changed. The changer itself may
-// be on its way to a fence, unless the page is its own again.
-static bool
-counts(const struct reuse *u, uint64_t asid, bool global, unsigned changer)
+struct way {
+  const struct record *record; // the old value on it, if any
+  uint64_t va;
+  uint16_t asid;
+  bool global;
+  bool table;       // it reads the page as a table
+  bool left;        // it begins at a root that the hart had left, …
+  tlb_site left_at; // … with this satp write
+  unsigned changer; // the hart that changed the entry, or freed the page
+};
+
+// A leaf does nothing by itself, so the changer may be on its way to a fence; not so a
+// hart that was not told, or has gone on to another table, or is given the page. A
+// table may be read at any time.
+static enum tlb_severity
+severity_of(const struct reuse *u, const struct way *w)
 {
-  const struct hart *h = &u->t->harts[u->hart];
-  return (global || asid == h->current->asid) &&
-         (u->hart == u->owner || u->hart != changer);
+  if (!w->global && w->asid != u->t->harts[u->hart].current->asid)
+    return TLB_NONE;
+  if (w->table || w->left || u->hart == u->owner || u->hart != w->changer)
+    return TLB_ERROR;
+  return TLB_WARNING;
 }
 
 static void
-reuse_found(struct reuse *u, const struct record *r, uint64_t va)
+reuse_found(struct reuse *u, const struct way *w)
 {
-  u->found = true;
-  u->v.va = va;
-  if (r == NULL)
+  enum tlb_severity severity = severity_of(u, w);
+  const struct record *r = w->record;
+  if (severity <= u->v.severity)
     return;
-  u->v.change_hart = r->change_hart;
-  u->v.change = r->change;
-  u->v.level = r->level;
-  u->v.entry = r->entry;
-  u->v.old_pte = r->old_pte;
-  u->v.new_pte = r->new_pte;
-  u->v.fence = fence_for(r->old_pte, r->global);
+  u->v.severity = severity;
+  u->v.va = w->va;
+  u->v.left = w->left;
+  if (r != NULL) {
+    u->v.change_hart = r->change_hart;
+    u->v.change = r->change;
+    u->v.level = r->level;
+    u->v.entry = r->entry;
+    u->v.old_pte = r->old_pte;
+    u->v.new_pte = r->new_pte;
+    u->v.fence = fence_for(r->old_pte, r->global);
+  }
+  if (w->left) {
+    u->v.change_hart = u->hart;
+    u->v.change = w->left_at;
+    u->v.fence = w->global ? TLB_FENCE_ALL : TLB_FENCE_ASID;
+  }
 }
 
 static void
 table_reached(void *arg, const struct reach *by)
 {
   struct reuse *u = arg;
-  unsigned changer = by->record ? by->record->change_hart : u->freed->hart;
+  const struct record *r = by->record;
   if (by->space != NULL && !by->current)
     return; // a root that was left is read no more
-  if (u->found || !counts(u, by->asid, by->global, changer))
-    return;
-  reuse_found(u, by->record, slot_va(by->prefix, by->level + 1));
-  if (by->record == NULL)
-    u->v.fence = by->current ? TLB_FENCE_NONE : TLB_FENCE_ASID;
+  struct way w = {.record = r,
+                  .va = slot_va(by->prefix, by->level + 1),
+                  .asid = by->asid,
+                  .global = by->global,
+                  .table = true,
+                  .left = way_left(by),
+                  .left_at = way_left_at(by),
+                  .changer = r ? r->change_hart : u->freed->hart};
+  reuse_found(u, &w);
 }
 
 static void
@@ -109,13 +136,20 @@ leaf_reached(struct reuse *u, const struct record *r)
   struct candidate old = {.pte = r->old_pte, .level = r->level}, now;
   uint64_t base, va = slot_va(r->slot, r->level), current;
   if (!leaf_page(&old, va, &base) || u->pa - base >= level_size(r->level) ||
-      r->by_leaving || !counts(u, r->asid, r->global, r->change_hart))
+      r->by_leaving)
     return;
   va += u->pa - base;
   if (walk_current(u->t, h, va, &now) && leaf_page(&now, va, &current) &&
       current == u->pa)
     return;
-  reuse_found(u, r, va);
+  struct way w = {.record = r,
+                  .va = va,
+                  .asid = r->asid,
+                  .global = r->global,
+                  .left = r->left,
+                  .left_at = r->left_at,
+                  .changer = r->change_hart};
+  reuse_found(u, &w);
 }
 
 void
@@ -133,7 +167,6 @@ tlb_reuse_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
       continue;
     struct reuse u = {.t = t, .pa = pa, .owner = hart, .hart = i, .freed = f};
     u.v = (struct tlb_violation){.rule = TLB_FREED_REACHABLE,
-                                 .severity = TLB_ERROR,
                                  .hart = i,
                                  .asid = h->current->asid,
                                  .change_hart = f->hart,
@@ -145,11 +178,11 @@ tlb_reuse_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
                                  .page = pa};
     if (p != NULL)
       reach_each(t, i, p, table_reached, &u);
-    for (unsigned b = 0; h->nrecords > 0 && b < RECORD_BUCKETS && !u.found; b++) {
-      for (const struct record *r = h->records[b]; r != NULL && !u.found; r = r->next)
+    for (unsigned b = 0; h->nrecords > 0 && b < RECORD_BUCKETS; b++) {
+      for (const struct record *r = h->records[b]; r != NULL; r = r->next)
         leaf_reached(&u, r);
     }
-    if (u.found)
+    if (u.v.severity != TLB_NONE)
       violation_report(t, &u.v);
   }
 }

@@ -180,7 +180,9 @@ change_recorded(struct change *c)
                             .entry = c->page->pa + 8 * c->index,
                             .time = t->now,
                             .change_hart = c->storer,
-                            .change = c->site};
+                            .change = c->site,
+                            .left = way_left(by),
+                            .left_at = way_left_at(by)};
       record_add(t, c->hart, &like);
     }
     if (c->nways)

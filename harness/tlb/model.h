@@ -69,6 +69,8 @@ struct record {
   unsigned change_hart;
   tlb_site change;
   bool by_leaving; // nothing changed: a global entry of a space left by `change`
+  bool left;       // by the hart, before the change, with the satp write left_at
+  tlb_site left_at;
   enum tlb_severity reported;
   struct record *next;
 };
@@ -147,6 +149,8 @@ void page_set_word(struct tlb *t, struct page *p, unsigned index, uint64_t value
 struct space *space_latest(const struct hart *h, uint16_t asid);
 bool word_cached(const struct hart *h, const struct reach *by, const struct page *p,
                  unsigned index);
+bool way_left(const struct reach *by);
+tlb_site way_left_at(const struct reach *by);
 typedef void reach_visit(void *arg, const struct reach *by);
 void reach_each(struct tlb *t, unsigned hart, struct page *p, reach_visit *visit,
                 void *arg);

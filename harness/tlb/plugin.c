@@ -8,14 +8,14 @@
 //
 // What is instrumented, as a block is translated, depends on the mode it will run in:
 // QEMU keeps blocks of different modes apart.
-//   writes of satp, sfence.vma    called always, before they execute; the value of satp
-//   is
-//                                 read at the start of the next block, when it is there
-//   stores, but those on the      called always, after they execute, in M- and S-mode:
-//   they stack (base register sp)      may hit a page table each block; loads and
-//   stores  called before they execute, while the hart may use in S- and U-mode
-//   something that is out of date: what the hart tests in line
-//                                 is a word in a scoreboard
+//
+// - Writes of satp and sfence.vma are called for always, before they execute. The value
+//   of satp is read at the start of the next block, when it is there.
+// - Stores are called for always in M- and S-mode, after they execute: they may hit a
+//   page table. Not those to the stack (base register sp).
+// - The start of a block, and loads and stores in S- and U-mode, are called for, before
+//   they execute, while the hart may use something that is out of date. What the hart
+//   tests in line is a word in a scoreboard.
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -138,11 +138,11 @@ report_violation(const struct tlb_violation *v, const struct place *use)
           tlb_rule_name(v->rule), tlb_severity_name(v->severity), v->hart, v->va,
           v->asid, v->change_hart, v->use_hart, v->level);
   fprintf(out,
-          ", \"entry\": \"0x%" PRIx64 "\", \"old\": \"0x%" PRIx64
+          ", \"left\": %s, \"entry\": \"0x%" PRIx64 "\", \"old\": \"0x%" PRIx64
           "\", \"new\": \"0x%" PRIx64 "\", \"page\": \"0x%" PRIx64
           "\", \"was_freed\": %s, \"was_reused\": %s",
-          v->entry, v->old_pte, v->new_pte, v->page, v->was_freed ? "true" : "false",
-          v->was_reused ? "true" : "false");
+          v->left ? "true" : "false", v->entry, v->old_pte, v->new_pte, v->page,
+          v->was_freed ? "true" : "false", v->was_reused ? "true" : "false");
   fprintf(out, ", \"access\": \"%s\", \"fence\": \"%s\"", kinds[v->kind],
           tlb_fence_name(v->fence));
   write_place("change", change);

@@ -55,6 +55,22 @@ word_cached(const struct hart *h, const struct reach *by, const struct page *p,
                       by->global || pte_global(pte));
 }
 
+// Whether the hart had left the space by which it comes to a table.
+bool
+way_left(const struct reach *by)
+{
+  return by->record ? by->record->left : by->left != NULL;
+}
+
+// The satp write by which it did.
+tlb_site
+way_left_at(const struct reach *by)
+{
+  if (by->record)
+    return by->record->left_at;
+  return by->left ? by->left->left : 0;
+}
+
 struct step {
   struct tlb *t;
   unsigned hart;

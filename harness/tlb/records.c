@@ -24,8 +24,10 @@ record_add(struct tlb *t, unsigned hart, const struct record *like)
                         (r->global || r->asid == like->asid)))
     r = r->next;
   if (r != NULL) {
-    if (r->time >= like->time)
+    if (r->time >= like->time) {
+      r->left = r->left && like->left; // one of the ways is not left
       return r;
+    }
     struct record *next = r->next;
     struct page *child = r->child;
     *r = *like;

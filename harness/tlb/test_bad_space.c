@@ -150,6 +150,85 @@ START_TEST(bad_page_reused_by_the_hart_that_did_not_fence)
 }
 END_TEST
 
+// The hart that changed the entry may be on its way to the fence: nothing was used yet.
+START_TEST(bad_page_reused_elsewhere_before_the_changer_fences)
+{
+  satp(0, ROOT, 0);
+  tlb_site change = store(0, ENTRY(VA), 0);
+  free_page(0, PAGE(21));
+  tlb_site use = reuse_page(1, PAGE(21));
+  const struct tlb_violation *v =
+      expect(TLB_FREED_REACHABLE, TLB_WARNING, 0, change, use);
+  ck_assert(!v->left);
+  ck_assert_str_eq(tlb_fence_name(v->fence), "sfence.vma va, asid");
+}
+END_TEST
+
+// On its way it may read the table, which is somebody's data now.
+START_TEST(bad_table_reused_elsewhere_before_the_changer_fences)
+{
+  satp(0, ROOT, 0);
+  tlb_site change = store(0, MIDDLE, 0);
+  free_page(0, TABLE0);
+  tlb_site use = reuse_page(1, TABLE0);
+  expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+}
+END_TEST
+
+// Several ways lead to the page: the worst is said.
+START_TEST(bad_page_and_table_reused_elsewhere)
+{
+  satp(0, ROOT, 0);
+  store(0, ENTRY(VA), LEAF(TABLE0, RW));
+  fence(0);
+  store(0, ENTRY(VA), 0);
+  tlb_site change = store(0, MIDDLE, 0);
+  free_page(0, TABLE0);
+  tlb_site use = reuse_page(1, TABLE0);
+  expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+}
+END_TEST
+
+START_TEST(bad_linked_table_reused_elsewhere)
+{
+  satp(0, ROOT, 0);
+  tlb_site change = free_page(0, TABLE0);
+  tlb_site use = reuse_page(1, TABLE0);
+  expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+}
+END_TEST
+
+// The mistake is where hart 0 left the table, not where hart 1 changed it.
+START_TEST(bad_page_reused_that_a_space_left_without_a_fence_leads_to)
+{
+  satp(0, ROOT, 0);
+  tlb_site change = satp(0, OTHER, 0);
+  satp(1, ROOT, 0);
+  store(1, ENTRY(VA), 0);
+  fence(1);
+  free_page(1, PAGE(21));
+  tlb_site use = reuse_page(2, PAGE(21));
+  const struct tlb_violation *v =
+      expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+  ck_assert(v->left);
+  ck_assert_uint_eq(v->change_hart, 0);
+  ck_assert_uint_eq(v->entry, ENTRY(VA));
+  ck_assert_str_eq(tlb_fence_name(v->fence), "sfence.vma zero, asid");
+}
+END_TEST
+
+// It has gone on to another table: it is not on its way to a fence.
+START_TEST(bad_page_reused_that_the_changer_reaches_through_a_space_left)
+{
+  satp(0, ROOT, 0);
+  tlb_site change = satp(0, OTHER, 0);
+  store(0, ENTRY(VA), 0);
+  free_page(0, PAGE(21));
+  tlb_site use = reuse_page(1, PAGE(21));
+  expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+}
+END_TEST
+
 START_TEST(bad_table_reused_while_another_hart_walks_the_old_pointer)
 {
   satp(0, ROOT, 0);
@@ -178,11 +257,12 @@ END_TEST
 START_TEST(bad_table_of_a_space_left_without_a_fence_reused)
 {
   satp(0, ROOT, 0);
-  satp(0, OTHER, 0);
-  tlb_site change = free_page(0, TABLE0);
+  tlb_site change = satp(0, OTHER, 0);
+  free_page(0, TABLE0);
   tlb_site use = reuse_page(0, TABLE0);
   const struct tlb_violation *v =
       expect(TLB_FREED_REACHABLE, TLB_ERROR, 0, change, use);
+  ck_assert(v->left);
   ck_assert_str_eq(tlb_fence_name(v->fence), "sfence.vma zero, asid");
 }
 END_TEST
@@ -264,6 +344,12 @@ static const TTest **const cases[] = {
     &bad_execute_only_page_read_with_mxr,
     &bad_page_reused_while_another_hart_has_it,
     &bad_page_reused_by_the_hart_that_did_not_fence,
+    &bad_page_reused_elsewhere_before_the_changer_fences,
+    &bad_table_reused_elsewhere_before_the_changer_fences,
+    &bad_page_and_table_reused_elsewhere,
+    &bad_linked_table_reused_elsewhere,
+    &bad_page_reused_that_a_space_left_without_a_fence_leads_to,
+    &bad_page_reused_that_the_changer_reaches_through_a_space_left,
     &bad_table_reused_while_another_hart_walks_the_old_pointer,
     &bad_table_freed_while_linked,
     &bad_table_of_a_space_left_without_a_fence_reused,

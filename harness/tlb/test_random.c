@@ -226,14 +226,15 @@ access_agrees(struct run *run, const struct event *e)
   return results_agree(run, e->hart, e->access.va);
 }
 
+// A report is about what the hart can come to, and none about a table is missing.
 static bool
-reuse_agrees(const struct run *run, const struct event *e)
+reuse_agrees(const struct run *run, const struct event *e, bool was_free)
 {
   for (unsigned i = 0; i < HARTS; i++) {
-    if (!run->reuse_reported[i])
-      continue;
-    if (!run->ref.hart[i].active || !(ref_leads_to(&run->ref, i, e->pa, true) ||
-                                      ref_leads_to(&run->ref, i, e->pa, false)))
+    bool active = run->ref.hart[i].active;
+    bool table = active && ref_leads_to(&run->ref, i, e->pa, false);
+    bool leaf = active && ref_leads_to(&run->ref, i, e->pa, true);
+    if (run->reuse_reported[i] ? !table && !leaf : table && was_free)
       return false;
   }
   return true;
@@ -242,7 +243,7 @@ reuse_agrees(const struct run *run, const struct event *e)
 static bool
 step(struct run *run, const struct event *e, tlb_site site)
 {
-  bool own_table = false;
+  bool was_free;
   uint64_t number = (e->pa - RAM_BASE) / PAGE_SIZE;
   run->reported = TLB_NONE;
   memset(run->reuse_reported, 0, sizeof(run->reuse_reported));
@@ -267,11 +268,9 @@ step(struct run *run, const struct event *e, tlb_site site)
     tlb_free_page(run->tlb, e->hart, e->pa, site);
     return true;
   default:
-    own_table = run->tlb->freed[number].time && !run->tlb->freed[number].reused &&
-                run->ref.hart[e->hart].active &&
-                ref_leads_to(&run->ref, e->hart, e->pa, false);
+    was_free = run->tlb->freed[number].time && !run->tlb->freed[number].reused;
     tlb_reuse_page(run->tlb, e->hart, e->pa, site);
-    return reuse_agrees(run, e) && (!own_table || run->reuse_reported[e->hart]);
+    return reuse_agrees(run, e, was_free);
   }
 }
 

@@ -56,6 +56,9 @@ struct tlb_violation {
   // TLB_SATP_FREED).
   unsigned change_hart;
   tlb_site change;
+  // TLB_FREED_REACHABLE: the hart had left the table, by the satp write `change`, and
+  // not fenced, before its entry was changed, if it was.
+  bool left;
   int level;      // of the entry: 2 (root), 1, 0; -1 if it is about no entry
   uint64_t entry; // physical address of the entry; 0 if it is about none
   uint64_t
