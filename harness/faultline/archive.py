@@ -2,18 +2,22 @@
 
 Only regular files, folders, and links that stay inside come across; modes lose everything
 but the permission bits. What is left out is told to the caller. Size and number of files
-are bounded: the archive says how large it is, so that is not believed.
+are bounded, and so is the memory that unpacking takes: the archive says how large it is, so
+that is not believed.
 """
 
 from __future__ import annotations
 
+import lzma
 import os
+import resource
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -23,6 +27,7 @@ from .errors import UsageError
 MAX_FILES = 20_000
 MAX_BYTES = 512 << 20  # unpacked
 MAX_DEPTH = 40  # folders in folders
+MAX_MEMORY = 1 << 30  # bytes, more than before
 CHUNK = 1 << 20
 LEFT_OUT = frozenset({".git", ".hg", ".svn"})  # history is no part of what is built
 TAR_ENDS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -33,11 +38,20 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((*TAR_ENDS, ".zip"))
 
 
+@dataclass(frozen=True)
+class Room:
+    """How much may come across."""
+
+    files: int = MAX_FILES  # and folders
+    size: int = MAX_BYTES
+
+
 @dataclass
 class Target:
     """The folder that is filled. `notes` says what did not come across, in words."""
 
     root: Path
+    room: Room = Room()
     notes: list[str] = field(default_factory=list)
     files: int = 0
     size: int = 0
@@ -58,8 +72,13 @@ class Target:
     def count(self, name: str) -> None:
         """Count one more file or folder; raises UsageError if there are too many."""
         self.files += 1
-        if self.files > MAX_FILES:
-            raise UsageError(f"more than {MAX_FILES} files; the last was {shown(name)}")
+        if self.files > self.room.files:
+            raise UsageError(f"more than {self.room.files} files; the last was {shown(name)}")
+
+    def fits(self, size: int) -> None:
+        """Raise UsageError if so many bytes more would be too many."""
+        if self.size + size > self.room.size:
+            raise UsageError(f"more than {self.room.size >> 20} MiB of files")
 
     def write(self, path: Path, source: IO[bytes], mode: int) -> None:
         """Write a file; raises UsageError beyond the allowed size."""
@@ -68,9 +87,8 @@ class Target:
             path.unlink()
         with path.open("xb") as out:
             while chunk := source.read(CHUNK):
+                self.fits(len(chunk))
                 self.size += len(chunk)
-                if self.size > MAX_BYTES:
-                    raise UsageError(f"more than {MAX_BYTES >> 20} MiB of files")
                 out.write(chunk)
         path.chmod(mode & 0o777 | 0o600)
 
@@ -100,23 +118,21 @@ def shown(name: str) -> str:
     return repr(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
-def unpack(archive: Path, into: Path) -> list[str]:
+def unpack(archive: Path, into: Path, room: Room = Room()) -> list[str]:
     """Unpack a tar or zip file into an empty folder; return what was left out.
 
     Raises UsageError for an archive that cannot be read, leads out or is too large.
     """
-    target = Target(into)
+    target = Target(into, room)
     try:
-        if archive.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(archive) as packed:
-                _unzip(packed, target)
-        else:
-            with tarfile.open(archive, "r:*") as packed_tar:
-                _untar(packed_tar, target)
+        with _bounded_memory():
+            _unpack(archive, target)
     except UsageError as error:
         raise UsageError(f"{archive}: {error}") from error
+    except MemoryError as error:
+        raise UsageError(f"{archive}: cannot be unpacked: it takes too much memory") from error
     except (
-        OSError, EOFError, ValueError, RuntimeError, NotImplementedError,
+        OSError, EOFError, ValueError, RuntimeError, NotImplementedError, lzma.LZMAError,
         tarfile.TarError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         raise UsageError(f"{archive}: cannot be unpacked: {error}") from error
@@ -124,8 +140,35 @@ def unpack(archive: Path, into: Path) -> list[str]:
     return target.notes
 
 
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Have what takes too much memory end in MemoryError: a header may be gigabytes long."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MAX_MEMORY
+    if soft != resource.RLIM_INFINITY:
+        most = min(most, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _unpack(archive: Path, target: Target) -> None:
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as packed:
+            _unzip(packed, target)
+    else:
+        with tarfile.open(archive, "r:*") as packed_tar:
+            _untar(packed_tar, target)
+
+
 def _untar(packed: tarfile.TarFile, target: Target) -> None:
     for member in packed:
+        # What is skipped is unpacked, too: the member says where the next one begins.
+        if packed.offset > 2 * target.room.size + (1 << 20):
+            raise UsageError(f"more than {target.room.size >> 20} MiB of files")
         path = target.place(member.name)
         if path is None:
             continue
@@ -169,12 +212,12 @@ def _unzip(packed: zipfile.ZipFile, target: Target) -> None:
                 target.write(path, source, mode or 0o644)
 
 
-def copy_folder(source: Path, into: Path) -> list[str]:
+def copy_folder(source: Path, into: Path, room: Room = Room()) -> list[str]:
     """Copy a folder into an empty one; return what was left out.
 
     Follows no links. Raises UsageError for what cannot be read or is too large.
     """
-    target = Target(into)
+    target = Target(into, room)
     try:
         for path, entry in _walk(source, into, 0):
             target.count(entry.path)
@@ -183,8 +226,10 @@ def copy_folder(source: Path, into: Path) -> list[str]:
             elif entry.is_dir():
                 path.mkdir()
             elif entry.is_file():
+                found = entry.stat(follow_symlinks=False)
+                target.fits(found.st_size)
                 with open(entry.path, "rb", opener=_no_follow) as content:
-                    target.write(path, content, entry.stat(follow_symlinks=False).st_mode)
+                    target.write(path, content, found.st_mode)
             else:
                 target.notes.append(f"{shown(entry.name)} was left out: it is no ordinary file")
     except UsageError as error:

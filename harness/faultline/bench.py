@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,15 +43,15 @@ class Bench:
 
     @contextmanager
     def machine(
-        self, *, harts: int = 1, icount: bool = True, plugin: str = ""
+        self, *, harts: int = 1, icount: bool = True, plugin: str = "", disk: bytes = b""
     ) -> Iterator[Machine]:
-        """Boot the target on a machine with its own copy of the disk."""
-        disk = self.scratch / f"disk-{secrets.token_hex(4)}.img"
-        shutil.copyfile(self.build.disk, disk)
+        """Boot the target on a machine with its own copy of the disk, or with this one."""
+        copy = self.scratch / f"disk-{secrets.token_hex(4)}.img"
+        copy.write_bytes(disk or self.build.disk.read_bytes())
         board = self.build.board
         config = Config(
             self.build.kernel,
-            disk,
+            copy,
             harts=min(self.harts or harts, board.harts),
             icount=icount,
             legacy_virtio=board.legacy_virtio,
@@ -60,9 +59,10 @@ class Bench:
             memory=board.memory,
             limits=self.limits,
             plugin=plugin,
+            contained=self.build.tree,
         )
         try:
             with Machine(config, self.scratch) as machine:
                 yield machine
         finally:
-            disk.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -14,13 +15,16 @@ from typing import Any
 
 from rich.console import Console
 
-from . import VERSION, benchmark, catalogue, doctor, expected, grade, speed
+from . import VERSION, benchmark, catalogue, doctor, expected, grade, many, speed, tlbspeed
 from .build import KPTS, sources_changed
 from .catalogue import Fault
 from .checks import all_checks, all_rules
 from .errors import HarnessError, UsageError
 from .jobs import Finished, Started
+from .lab import find_lab, lab_names
+from .labtree import pristine_tree
 from .lifeline import Interrupted, interrupt_on_signals
+from .manystore import Store
 from .matrix import Plan, Target, clean_targets, run_matrix
 from .qemu import Limits, find_qemu
 from .reports import file_reports, terminal
@@ -41,7 +45,7 @@ DEBUGGER = (
     '`gdb-multiarch build/share/kernel-shim.elf -ex "target remote :26000"`, then'
 )
 TREE_HELP = "a folder with an xv6 tree, or above it; a .tar.gz or .zip; a git repository with --ref"
-SINGLE = ("audit", "leaks", "sweep", "vmprint")  # the checks that are commands of their own
+SINGLE = ("audit", "leaks", "sweep", "tlb", "vmprint")  # the checks that are commands of their own
 
 
 Events = Iterator[Started[Any] | Finished[Any] | TargetResult]
@@ -86,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     _common(matrix)
 
     grading = commands.add_parser("grade", help="check somebody's tree for everything")
-    grading.add_argument("tree", nargs="+", metavar="TREE", help=TREE_HELP)
+    grading.add_argument("tree", nargs="*", metavar="TREE", help=TREE_HELP)
+    many.add_options(grading, OUT / "trees")
+    lab_options(grading)
     grading.set_defaults(run=_grade)
     _tree_options(grading)
     _common(grading)
@@ -105,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure the kernel, and the matrix")
     benchmark.add_options(bench)
-    bench.add_argument("--only", choices=("kernel", "matrix", "sweep"), help="measure just that")
+    bench.add_argument("--only", choices=("kernel", "matrix", "sweep", "tlb"), help="measure just that")
     bench.add_argument(
         "--matrix", type=_positive, metavar="N", help="measure the matrix with N variants only"
     )
@@ -113,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
 
     listing = commands.add_parser("list", help="what there is")
-    listing.add_argument("what", choices=("faults", "checks", "rules"))
+    listing.add_argument("what", choices=("faults", "checks", "labs", "rules"))
     listing.set_defaults(run=_list)
 
     explain = commands.add_parser("explain", help="what a rule means")
@@ -129,6 +135,19 @@ def _parser() -> argparse.ArgumentParser:
 def _tree_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ref", default="", metavar="REF", help="the branch or commit, if TREE is a git repository"
+    )
+
+
+def lab_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what `faultline grade` takes besides, for points."""
+    parser.add_argument(
+        "--lab", metavar="LAB", help="give points: one of `faultline list labs`, or your FILE.toml"
+    )
+    parser.add_argument(
+        "--pristine",
+        type=Path,
+        metavar="DIR",
+        help="the course's handout, from which files that may not be changed are restored",
     )
 
 
@@ -246,9 +265,61 @@ def _single(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     """Check trees for everything."""
+    options.lab = find_lab(options.lab) if options.lab else None
+    if options.pristine is not None:
+        if options.lab is None:
+            raise UsageError("--pristine goes with --lab: the lab says which files it restores")
+        options.pristine = pristine_tree(options.pristine, options.lab.pristine)
+    if options.each or options.list is not None:
+        return _grade_many(options)
+    if not options.tree:
+        raise UsageError("expected a TREE, or --list FILE")
+    if options.fresh:
+        raise UsageError("--fresh goes with --each or --list: else nothing is kept")
     sources = sources_of(options.tree, options.ref)
     run = _run_trees("grade", sources, options)
     return exit_status(target.verdict for target in run.targets)
+
+
+def _grade_many(options: argparse.Namespace) -> int:
+    """Check many trees; results are kept, so that the same command continues this one."""
+    if options.each and not options.tree:
+        raise UsageError("--each needs a folder with a tree in each of its entries")
+    if options.tree and not options.each:
+        raise UsageError("either TREE or --list FILE; for all trees in a folder, --each")
+    sources = many.chosen(options.tree, options.list, options.ref)
+    store = Store(options.kept)
+    options.quiet = options.quiet or not sys.stdout.isatty()
+    tools = many.tools_text({**doctor.tools(), "faultline": VERSION})
+    count = many.Count()
+
+    def begin(scratch: Path) -> Events:
+        plan = _tree_plan(scratch, options, "")
+        return count.follow(
+            many.run_each(sources, plan, options.jobs, store, tools, fresh=options.fresh)
+        )
+
+    def show(run: Run, console: Console) -> None:
+        many.show(run, console, len(count.graded), count.seconds)
+        for target in run.targets if options.verbose else ():
+            terminal.explain(target, console)
+
+    try:
+        run = _report("grade", begin, [source.id for source in sources], options, show=show)
+    except Interrupted:
+        words = "what is done is kept: the same command goes on from there"
+        print(f"faultline: {words}", file=sys.stderr)
+        raise
+    return many.status_of(run)
+
+
+def _tree_plan(scratch: Path, options: argparse.Namespace, only: str) -> grade.Plan:
+    """Return what the command line says is to be done with each tree."""
+    choice = sweep_choice(options) if only == "sweep" else Choice()
+    plan = grade.Plan(ROOT, scratch, only, Limits(wall=options.timeout), choice)
+    if only:
+        return plan
+    return dataclasses.replace(plan, lab=options.lab, pristine=options.pristine)
 
 
 def _run_trees(
@@ -257,10 +328,7 @@ def _run_trees(
     """Check trees and report on them; the reports are written and shown."""
 
     def begin(scratch: Path) -> Events:
-        limits = Limits(wall=options.timeout)
-        choice = sweep_choice(options) if only == "sweep" else Choice()
-        plan = grade.Plan(ROOT, scratch, only, limits, choice)
-        return grade.run_trees(sources, plan, options.jobs)
+        return grade.run_trees(sources, _tree_plan(scratch, options, only), options.jobs)
 
     return _report(command, begin, [source.id for source in sources], options)
 
@@ -291,10 +359,11 @@ def _report(
     options: argparse.Namespace,
     *,
     matrix: bool = False,
+    show: Callable[[Run, Console], None] | None = None,
 ) -> Run:
     """Follow what happens to targets of these names, show it, and write the reports.
 
-    With `matrix`, also show which check saw what.
+    With `matrix`, also show which check saw what. `show` shows it in another way.
     """
     find_qemu()
     # A pipe has no width: nothing may be folded at 80 there.
@@ -313,7 +382,10 @@ def _report(
                 progress.finished(event)
     tools = {**doctor.tools(), "faultline": VERSION}
     run = Run(command, tools, tuple(results[name] for name in ids))
-    terminal.show(run, console, verbose=options.verbose, matrix=matrix)
+    if show is not None:
+        show(run, console)
+    else:
+        terminal.show(run, console, verbose=options.verbose, matrix=matrix)
     _write(run, options)
     return run
 
@@ -343,6 +415,11 @@ def _bench(options: argparse.Namespace) -> int:
             swept = sweepspeed.measure(ROOT, scratch, status.update)
         console.print(sweepspeed.table(swept))
         figures["sweep"] = sweepspeed.as_json(swept)
+    if options.only in (None, "tlb"):
+        with Scratch() as scratch, console.status("") as status:
+            costs = tlbspeed.measure(ROOT, scratch, status.update)
+        console.print(tlbspeed.table(costs))
+        figures["tlb"] = tlbspeed.as_json(costs)
     if options.only in (None, "matrix"):
         faults = load_catalogue()[: options.matrix]
         with Scratch() as scratch, console.status("") as status:
@@ -359,6 +436,8 @@ def _list(options: argparse.Namespace) -> int:
         rows = [(f.id, f.fault_class, f.summary) for f in load_catalogue()]
     elif options.what == "checks":
         rows = [(one.name, "", one.title) for one in all_checks().values()]
+    elif options.what == "labs":
+        rows = [(name, "", find_lab(name).title) for name in lab_names()]
     else:
         rows = [
             (name, rule.severity, ", ".join(checks) if len(checks) < len(all_checks()) else "all")

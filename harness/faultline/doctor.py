@@ -10,6 +10,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .checks import Unchecked
+from .errors import HarnessError
+from .tlb import require_plugin, require_qemu
+
 MODULES = {
     "elftools": "python3-pyelftools",
     "jinja2": "python3-jinja2",
@@ -54,6 +58,7 @@ def needs() -> list[Need]:
         ),
         Need("C compiler (for mkfs)", first_line("cc", "--version"), "gcc"),
         Need("make", first_line("make", "--version"), "make"),
+        Need("the TLB checker's plugin", _plugin(), _qemu_package(), required=False),
         Need(
             "bubblewrap (for others' trees)",
             first_line("bwrap", "--version"),
@@ -71,6 +76,23 @@ def needs() -> list[Need]:
 
 def _python() -> str:
     return sys.version.split()[0] if sys.version_info >= (3, 11) else ""
+
+
+def _plugin() -> str:
+    try:
+        require_plugin()
+    except (Unchecked, HarnessError, OSError):
+        return ""
+    return "builds, and QEMU loads it"
+
+
+def _qemu_package() -> str:
+    """Return the package whose absence keeps the plugin from being loaded."""
+    try:
+        require_qemu()
+    except (Unchecked, HarnessError):
+        return "qemu-system-riscv"  # of Debian 13, or bookworm-backports on 12
+    return "gcc"
 
 
 def first_line(program: str, *words: str) -> str:

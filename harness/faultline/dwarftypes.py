@@ -47,7 +47,10 @@ def below(die: Any) -> Iterator[Any]:
 
 
 def type_of(die: Any) -> CType:
-    """Return the type that an entry's DW_AT_type names; size 0 if it cannot be known."""
+    """Return the type that an entry's DW_AT_type names, its own or that of the entry it
+    completes; size 0 if it cannot be known."""
+    if "DW_AT_type" not in die.attributes and "DW_AT_specification" in die.attributes:
+        return type_of(die.get_DIE_from_attribute("DW_AT_specification"))
     if "DW_AT_type" not in die.attributes:
         return CType(0, "void")
     return _convert(die.get_DIE_from_attribute("DW_AT_type"))

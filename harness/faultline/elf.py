@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,15 @@ from .ram import PAGE, Ram
 TRAMPOLINE = (1 << 38) - PAGE
 DW_OP_ADDR = 0x03  # in front of an address, where debug information says where things are
 CALL_SITES = ("DW_TAG_call_site", "DW_TAG_GNU_call_site")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A section as it is loaded to an address; it begins at that offset of the file."""
+
+    address: int
+    offset: int
+    content: bytes
 
 
 class ElfImage:
@@ -62,6 +72,29 @@ class ElfImage:
             for section in self._elf.iter_sections()
             if section["sh_flags"] & 4 and section["sh_addr"]
         )
+
+    def data(self) -> list[Loaded]:
+        """Return each section that is loaded and has content."""
+        return [
+            Loaded(section["sh_addr"], section["sh_offset"], section.data())
+            for section in self._elf.iter_sections()
+            if section["sh_flags"] & 2 and section["sh_type"] == "SHT_PROGBITS"
+        ]
+
+    def function_starts(self) -> set[int]:
+        """Return the addresses at which functions begin."""
+        return set(self._functions[0])
+
+    @property
+    def entry(self) -> int:
+        """Where the program starts."""
+        return int(self._elf.header["e_entry"])
+
+    def segments(self) -> Iterator[tuple[int, int]]:
+        """Yield the physical address and size in memory of each segment that is loaded."""
+        for segment in self._elf.iter_segments():
+            if segment["p_type"] == "PT_LOAD":
+                yield segment["p_paddr"], segment["p_memsz"]
 
     def uses_csr(self, number: int) -> bool:
         """Tell whether any instruction reads or writes that control register."""
@@ -159,6 +192,18 @@ class ElfImage:
                         if ctype.size:  # an `extern a[];` leaves the size to another unit
                             return ctype
         return None
+
+    @functools.cached_property
+    def global_types(self) -> dict[str, CType]:
+        """The types of all variables with an address of their own, by name."""
+        found: dict[str, CType] = {}
+        for unit in self._dwarf_units():
+            for die in unit.get_top_DIE().iter_children():
+                if die.tag == "DW_TAG_variable" and "DW_AT_location" in die.attributes:
+                    name = dwarftypes.name_of(die)
+                    if name and self.address(name) is not None:
+                        found.setdefault(name, dwarftypes.type_of(die))
+        return found
 
     @functools.cached_property
     def _functions(self) -> tuple[list[int], list[str]]:

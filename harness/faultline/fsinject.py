@@ -65,6 +65,19 @@ def add_file(image: Image, name: str, content: bytes) -> None:
     _enter(image, root, name, inode)
 
 
+def replace_content(image: Image, path: str, content: bytes) -> None:
+    """Give a file another content of the same length.
+
+    Raises ImageError if there is no such file, or it has another length.
+    """
+    inode = image.find(path)
+    if inode.type != FILE or inode.size != len(content):
+        raise ImageError(f"{path}: no file of {len(content)} bytes")
+    image.content(inode)  # raises if a block is missing
+    for number, block in enumerate(image.addresses(inode)[: inode.blocks]):
+        image.write_block(block, content[number * BLOCK : (number + 1) * BLOCK])
+
+
 def direct_addresses(image: Image) -> int:
     """Return how many of an inode's addresses are direct: 12, or 11 with the file system lab.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from .errors import HarnessError, UsageError
 from .fsimage import Image, ImageError
 from .fsinject import add_file
 from .jobs import Finished, Say, Started, run_jobs
+from .lab import Lab
 from .matrix import merged, needed_first
 from .qemu import Limits
 from .runner import run_check, run_checks, unmet
@@ -41,10 +42,24 @@ class Plan:
     only: str = ""  # the one check to run, if not all
     limits: Limits = field(default_factory=Limits)
     sweep: Choice = field(default_factory=Choice)
+    bounds: sandbox.Bounds = field(default_factory=sandbox.Bounds)  # of a build
+    room: archive.Room = field(default_factory=archive.Room)  # that a tree may take
+    lab: Lab | None = None  # whose points are asked for
+    pristine: Path | None = None  # the course's handout, for the files that may not be changed
 
     def checks(self) -> list[Check]:
-        """Return the checks to run, each after those it needs."""
-        return [check for check in all_checks().values() if self.only in ("", check.name)]
+        """Return the checks to run, each after those it needs; the lab's own come last."""
+        own = self.lab.checks() if self.lab else []
+        chosen = [check for check in all_checks().values() if self.only in ("", check.name)]
+        return [*chosen, *own]
+
+    def check(self, name: str) -> Check:
+        """Return the check of that name."""
+        return next(check for check in self.checks() if check.name == name)
+
+    def look(self, tree: Path) -> list[CheckResult]:
+        """Do what the lab asks for before a tree is built."""
+        return self.lab.look(tree, self.pristine) if self.lab else []
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,19 @@ class _Case:
     seconds: float = 0.0
     problem: str = ""
 
-    def result(self, order: Sequence[str]) -> TargetResult:
-        """Return the tree's result; `order` has the names of all checks."""
+    def result(self, order: Sequence[str], lab: Lab | None = None) -> TargetResult:
+        """Return the tree's result; `order` has the names of all checks.
+
+        With a lab, points decide whether it has passed.
+        """
         results = tuple(sorted(merged(self.results), key=lambda one: order.index(one.check)))
         verdict = "error" if self.problem else tree_verdict(results)
+        points = lab.score(results) if lab and not self.problem else None
+        if points is not None and verdict != "error":
+            known = points.earned is not None
+            verdict = ("pass" if points.passed else "fail") if known else "error"
         return TargetResult(
-            self.source.id, "tree", "", verdict, None, results, self.seconds, self.problem
+            self.source.id, "tree", "", verdict, None, results, self.seconds, self.problem, points
         )
 
 
@@ -117,7 +139,8 @@ def run_trees(
     tools = make_tools(folder)
     probe = build_probe(plan.root).read_bytes()
     cases = {source: _Case(source) for source in sources}
-    order = [BUILD, *(check.name for check in plan.checks())]
+    own = plan.lab.names() if plan.lab else []
+    order = list(dict.fromkeys([BUILD, *(check.name for check in plan.checks()), *own]))
 
     def work(job: Job, say: Say) -> _Outcome:
         start = time.monotonic()
@@ -149,31 +172,66 @@ def run_trees(
     for event in run_jobs([Job(source) for source in cases], work, limit, then):
         yield event
         if isinstance(event, Finished) and cases[event.job.source].waiting == 0:
-            yield cases[event.job.source].result(order)
+            yield cases[event.job.source].result(order, plan.lab)
 
 
 def _run_job(job: Job, plan: Plan, tools: Tools, probe: bytes, say: Say) -> _Outcome:
     if job.build is not None:
         say(f"{job.check} {job.part}".rstrip())
         with _bench(job.build, plan, say, job.part) as bench:
-            result = run_check(all_checks()[job.check], bench)
+            result = run_check(plan.check(job.check), bench)
         return _Outcome([dataclasses.replace(result, part=job.part)], 0.0)
     say(BUILD)
     start = time.monotonic()
+    seen: list[CheckResult] = []
     try:
-        build = prepare(job.source, plan.scratch, tools, probe)
+        build = prepare(
+            job.source, plan.scratch, tools, probe, plan.bounds, plan.room,
+            lambda tree: seen.extend(plan.look(tree)),
+        )  # fmt: skip
     except DoesNotBuild as failed:
         seconds = time.monotonic() - start
         finding = dataclasses.replace(failed.finding, check=BUILD)
         failure = CheckResult(BUILD, "fail", seconds, "", (finding,))
-        return _Outcome([failure, *_all_skipped(plan.checks(), "it does not build")], 0.0)
-    made = CheckResult(BUILD, "pass", time.monotonic() - start, "; ".join(build.notes))
+        return _Outcome([failure, *seen, *_all_skipped(plan.checks(), "it does not build")], 0.0)
+    took = time.monotonic() - start
     first = needed_first(plan.checks())
-    results = []
-    if first:
-        with _bench(dataclasses.replace(build), plan, say) as bench:
-            results = run_checks(first, bench)
-    return _Outcome([made, *results], 0.0, build=build)
+    results = _first_results(first, build, plan, say)
+    if lacks_disk(results):
+        other = with_other_virtio(build)
+        again = _first_results(first, other, plan, say)
+        if all(result.status == "pass" for result in again):
+            build, results = other, again
+    made = CheckResult(BUILD, "pass", took, "; ".join(build.notes))
+    return _Outcome([made, *seen, *results], 0.0, build=build)
+
+
+def _first_results(
+    checks: list[Check], build: Build, plan: Plan, say: Say
+) -> list[CheckResult]:
+    if not checks:
+        return []
+    with _bench(dataclasses.replace(build), plan, say) as bench:
+        return run_checks(checks, bench)
+
+
+def lacks_disk(results: Iterable[CheckResult]) -> bool:
+    """Tell whether a kernel did not boot and says, or its call path does, that it is the disk."""
+    return any(
+        "virtio" in f"{finding.message} {finding.evidence}"
+        for result in results
+        if result.status == "fail"
+        for finding in result.findings
+    )
+
+
+def with_other_virtio(build: Build) -> Build:
+    """Return a build to be booted with the other version of virtio-mmio, and a note of it."""
+    legacy = not build.board.legacy_virtio
+    version = 1 if legacy else 2
+    note = f"its Makefile asks for another version of virtio-mmio than {version}, which it needs"
+    board = dataclasses.replace(build.board, legacy_virtio=legacy)
+    return dataclasses.replace(build, board=board, notes=(*build.notes, note))
 
 
 class _bench:
@@ -192,18 +250,28 @@ class _bench:
         self._folder.cleanup()
 
 
-def prepare(source: Source, scratch: Path, tools: Tools, probe: bytes) -> Build:
+def prepare(
+    source: Source,
+    scratch: Path,
+    tools: Tools,
+    probe: bytes,
+    bounds: sandbox.Bounds = sandbox.Bounds(),
+    room: archive.Room = archive.Room(),
+    before: Callable[[Path], None] = lambda tree: None,
+) -> Build:
     """Copy a tree, build it, and put the probe into its file system.
 
-    Raises UsageError if there is no tree, and DoesNotBuild.
+    `before` gets the copy before it is built. Raises UsageError if there is no tree, and
+    DoesNotBuild.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch, prefix="built-"))
     job, out = folder / "job", folder / "out"
     job.mkdir()
     out.mkdir()
     try:
-        tree, left_out = fetch(source, job)
-        build = build_tree(tree, job, out, tools)
+        tree, left_out = fetch(source, job, room)
+        before(tree)
+        build = build_tree(tree, job, out, tools, bounds)
     finally:
         archive.remove(job)
     missing = put_probe(build.disk, probe)
@@ -237,8 +305,14 @@ def _jobs_after(
         if skip is not None:
             skipped.append(skip)
         else:
-            jobs += [Job(source, check.name, part, build) for part in check.parts or ("",)]
+            jobs += [Job(source, check.name, part, build) for part in _parts(check)]
     return jobs, skipped
+
+
+def _parts(check: Check) -> tuple[str, ...]:
+    """Return the parts in which a check of a tree is done: the sweep of one dies of the same
+    allocations in many workloads, so it goes on where others have shown that."""
+    return check.parts if check.parts and check.name != "sweep" else ("",)
 
 
 def _all_skipped(checks: Iterable[Check], reason: str) -> list[CheckResult]:

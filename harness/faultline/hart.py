@@ -25,6 +25,8 @@ CAUSES = {
 }
 CALLS = (8, 9)  # environment calls: not the handler's own doing
 PAGE_SHIFT = 12
+SIE = 2  # in mstatus: supervisor mode takes interrupts
+KERNEL, KERNEL_END = 0x8000_0000, 0x1_0000_0000  # where a kernel's code is
 INTERRUPTS = {
     1: "supervisor software interrupt",
     3: "machine software interrupt",
@@ -84,6 +86,13 @@ def handler_fault(harts: tuple[Hart, ...]) -> str:
             where = f"0x{hart['sepc']:x}"
             return f"{cause_words(hart['scause'])} at {where}, in the trap handler itself"
     return ""
+
+
+def deaf(harts: tuple[Hart, ...]) -> tuple[int, ...]:
+    """Return the harts' pcs if all of them run in the kernel with interrupts off, or nothing."""
+    if any(hart["mstatus"] & SIE or not KERNEL <= hart.pc < KERNEL_END for hart in harts):
+        return ()
+    return tuple(hart.pc for hart in harts)
 
 
 def machine_fault(harts: tuple[Hart, ...]) -> str:

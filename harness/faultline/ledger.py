@@ -188,6 +188,10 @@ class Ledger:
         last = max((index for index, seq in enumerate(seqs) if seq), default=-1)
         return RAM_BASE + last * PAGE if last >= 0 else 0
 
+    def columns(self) -> tuple[list[int], list[int]]:
+        """Return `seq` and `live` of every page's entry, as they are written there."""
+        return self._seen()
+
     def states(self) -> tuple[bytes, bytes]:
         """Return which pages of RAM are live and which have been freed: a byte for each,
         0 or 1. A page that the shim never saw is neither."""

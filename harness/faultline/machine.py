@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import select
 import shutil
 import socket
+import struct
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +21,9 @@ import pexpect
 from . import lifeline
 from .console import ConsoleLog
 from .errors import HarnessError
-from .hart import Hart, handler_fault, machine_fault, parse_registers
+from .hart import Hart, deaf, handler_fault, machine_fault, parse_registers
 from .progress import Progress, Sample, processor_state
-from .qemu import CONTROL_SOCKET, command_line
+from .qemu import CONTROL_SOCKET, command_line, contained_command
 from .qemu import Config as Config  # part of what a Machine offers
 from .qemu import Limits as Limits
 from .qmp import Qmp, QmpClosed
@@ -28,6 +31,8 @@ from .ram import Ram
 
 MTIME = 0x0200_BFF8  # CLINT's clock, which ticks in units of MTIME_SECONDS
 MTIME_SECONDS = 1e-7
+CREDENTIALS = struct.Struct("=3i")  # Linux's struct ucred: process, user, group
+SIGNALLED = 128  # what a sandbox adds to a signal's number for its exit status
 POLL = 0.2  # wall seconds between two looks at the machine
 CONTROL_TIMEOUT = 60.0  # wall seconds within which QEMU must answer
 PROMPT = r"(?:\n|\A)\$ "
@@ -57,6 +62,15 @@ class GuestDied(Exception):
         self.death = death
 
 
+class StillBusy(Exception):
+    """Raised while waiting for a guest that has had all the processor time it may have, and
+    may yet get somewhere. The harts stand still."""
+
+    def __init__(self, machine: Machine, what: str, seconds: float) -> None:
+        super().__init__(f"{seconds:.0f} s of computing were not enough for {what}")
+        self.harts = machine.stop()
+
+
 class Machine:
     """A QEMU that runs while the context lasts.
 
@@ -71,6 +85,7 @@ class Machine:
         self.log = ConsoleLog(config.limits.output)
         self._spawn: pexpect.spawn | None = None
         self._qmp: Qmp | None = None
+        self._pid = 0
         self.ram: Ram
         self.stopped = False
 
@@ -90,18 +105,28 @@ class Machine:
     ) -> None:
         self.close()
 
-    def expect(self, pattern: str, what: str, silence: float | None = None) -> re.Match[str]:
+    def expect(
+        self,
+        pattern: str,
+        what: str,
+        silence: float | None = None,
+        effort: float | None = None,
+        alive: Callable[[], int] = lambda: 0,
+    ) -> re.Match[str]:
         """Wait until the console matches `pattern`; return the match.
 
         `what` says what is waited for, in words. Text before the match is skipped; it is
         in `skipped`. Raises GuestDied if the guest dies instead; `silence` is how many guest
-        seconds it may say nothing.
+        seconds it may say nothing. `effort` is how many processor seconds QEMU may use
+        meanwhile, and StillBusy is raised if it does. `alive` returns a number that grows as
+        long as the guest gets somewhere, though it says nothing.
         """
         spawn, limits = self._running(), self.config.limits
         allowed = limits.silence if silence is None else silence
         progress = Progress(allowed, paced=not self.config.icount)
         wanted = [re.compile(pattern), re.compile(PANIC)]
         deadline = time.monotonic() + limits.wall
+        begun = self.processor_seconds() if effort is not None else 0.0
         while True:
             index = spawn.expect(
                 [*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL, searchwindowsize=-1
@@ -116,7 +141,9 @@ class Machine:
                 self._panicked(spawn.match.group(1).strip())
             if index == 3:
                 self._die("exited", f"QEMU ended while waiting for {what}")
-            self._check(progress, what)
+            self._check(progress, what, alive)
+            if effort is not None and self.processor_seconds() - begun > effort:
+                raise StillBusy(self, what, effort)
             if time.monotonic() > deadline:
                 raise HarnessError(
                     f"waited {limits.wall:g} s for {what}, and the guest was still getting "
@@ -134,10 +161,12 @@ class Machine:
         """Type a line."""
         self._running().send(line + "\n")
 
-    def shell(self, command: str, silence: float | None = None) -> str:
+    def shell(
+        self, command: str, silence: float | None = None, effort: float | None = None
+    ) -> str:
         """Run a command in the shell; return what it said, without the echo."""
         self.send(command)
-        self.expect(PROMPT, f"the prompt after `{command}`", silence)
+        self.expect(PROMPT, f"the prompt after `{command}`", silence, effort)
         said = self.skipped
         return said.removeprefix(command).removeprefix("\n")
 
@@ -181,10 +210,18 @@ class Machine:
         line = self._control().monitor(f"xp /1gx {MTIME:#x}")
         return int(line.split()[-1], 16) * MTIME_SECONDS
 
+    def processor_seconds(self) -> float:
+        """Return the processor seconds that QEMU has used, 0 if it has ended."""
+        try:
+            return processor_state(self.pid)[0]
+        except (OSError, HarnessError):
+            return 0.0  # if it has just ended, the next read of the console says so
+
     @property
     def pid(self) -> int:
-        """QEMU's process id."""
-        return int(self._running().pid)
+        """QEMU's process id; not the sandbox's, if it is in one."""
+        self._running()
+        return self._pid
 
     def close(self) -> None:
         """End QEMU and remove the machine's files. RAM stays readable."""
@@ -197,7 +234,8 @@ class Machine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self) -> None:
-        words = command_line(self.config, self.folder)
+        contained = self.config.contained
+        words = (contained_command if contained else command_line)(self.config, self.folder)
         die_with_us = lifeline.child_setup()
 
         def setup() -> None:
@@ -231,7 +269,9 @@ class Machine:
                 if not self._spawn.isalive() or time.monotonic() > deadline:
                     raise HarnessError(f"QEMU does not start: {self._complaint()}")
             try:
-                self._qmp = Qmp(listener.accept()[0], CONTROL_TIMEOUT)
+                connection = listener.accept()[0]
+                self._pid = _peer(connection)
+                self._qmp = Qmp(connection, CONTROL_TIMEOUT)
                 self.ram = Ram(self.folder / "ram")
                 self.resume()
             except (QmpClosed, OSError) as error:
@@ -261,7 +301,7 @@ class Machine:
         if select.select([spawn.child_fd], [], [], 0)[0]:
             spawn.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0)
 
-    def _check(self, progress: Progress, what: str) -> None:
+    def _check(self, progress: Progress, what: str, alive: Callable[[], int]) -> None:
         """Raise GuestDied if the guest cannot be expected to say anything else."""
         if complaint := self.log.complaint:
             self._die(*complaint)
@@ -272,7 +312,7 @@ class Machine:
         except (QmpClosed, OSError):
             return  # QEMU has just ended: the next read of the console says so
         size = sample.output
-        reason = progress.observe(sample)
+        reason = progress.observe(dataclasses.replace(sample, output=size + alive()))
         event = control.event("SHUTDOWN")
         if event is None and reason is None:
             return
@@ -293,6 +333,8 @@ class Machine:
             asleep=asleep,
             output=size,
             disk=self._disk_requests(),
+            waiting=self._disk_waits(),
+            deaf=deaf(harts),
             fault=machine_fault(harts) or handler_fault(harts),
         )
 
@@ -300,6 +342,20 @@ class Machine:
         devices = self._control().command("query-blockstats")
         names = ("rd_operations", "wr_operations", "flush_operations")
         return sum(device["stats"][name] for device in devices for name in names)
+
+    def _disk_waits(self) -> bool:
+        """Tell whether the guest has asked its disk for what is not done, if that can be told."""
+        try:
+            for device in self._control().command("x-query-virtio"):
+                queue = self._control().command(
+                    "x-query-virtio-queue-status", path=device["path"], queue=0
+                )
+                asked, done = queue["vring-avail"] + 2, queue["vring-used"] + 2
+                if self.ram.read(asked, 2) != self.ram.read(done, 2):  # the rings' indices
+                    return True
+        except (HarnessError, KeyError, IndexError, ValueError):
+            return True  # a QEMU that does not know these commands, or no queue yet
+        return False
 
     def _ended(self, reason: str, what: str) -> None:
         text = self.log.text()
@@ -345,6 +401,14 @@ class Machine:
         raise GuestDied(self, Death(kind, words, self.log.tail(), harts, status))
 
     def _qemu_failed(self, status: int | None) -> bool:
+        if self.config.contained and status is not None and status > SIGNALLED:
+            return True  # the sandbox says so of a QEMU that a signal has ended
         # Before QEMU 9 a guest's failing power-off exits at once; so does QEMU when it
         # meets trouble of its own, but then it says why.
         return status != 0 and self._complaint().startswith(("qemu-system", "**", "Unexpected"))
+
+
+def _peer(connection: socket.socket) -> int:
+    """Return the id of the process that has connected to us."""
+    text = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(text)[0])

@@ -109,6 +109,13 @@ _RULE_OF = {
     "exited": EARLY_EXIT,
 }
 PMPADDR0 = 0x3B0
+# Functions that a kernel calls from everywhere, and of those that it loops with.
+EVERYBODYS = frozenset(
+    {"acquire", "release", "holding", "push_off", "pop_off", "mycpu", "myproc", "cpuid",
+     "intr_on", "intr_off", "intr_get", "timervec", "kernelvec", "kerneltrap", "devintr",
+     "clockintr", "memset", "memmove", "memcpy"}
+)  # fmt: skip
+_REGISTER = re.compile(r"[rw]_\w+")  # reading or writing a control register
 _HEX = r"0x([0-9a-fA-F]{1,16})"
 
 
@@ -164,7 +171,7 @@ def death_finding(died: GuestDied, elf: ElfImage) -> Finding:
         message, where, details = _panic(death, ram, elf)
         parts.append(details)
     else:
-        message, where = _other(death, elf)
+        message, where = _other(death, ram, elf)
     parts += [hart_words(hart, ram, elf) for hart in death.harts]
     if death.status is not None:
         parts.append(f"QEMU's exit status: {death.status}")
@@ -210,9 +217,9 @@ def _handles_traps(place: Where) -> bool:
     return place.function in ("kerneltrap", "kernelvec", "panic_trap")
 
 
-def _other(death: Death, elf: ElfImage) -> tuple[str, Where]:
+def _other(death: Death, ram: Ram, elf: ElfImage) -> tuple[str, Where]:
     hart = death.harts[0] if death.harts else None
-    where = _first_place(elf.frames(hart.pc)) if hart else Where()
+    where = place_of_hang(hart, ram, elf) if hart else Where()
     loop = trap_loop(hart, elf) if hart else ""
     says = {
         "hang": "The kernel hangs",
@@ -226,6 +233,26 @@ def _other(death: Death, elf: ElfImage) -> tuple[str, Where]:
         faulting = cause[1] if _machine_fault(hart) else pc[1]
         where = _first_place(elf.frames(faulting)) if elf.in_text(faulting) else where
     return f"{says}: {loop or death.words}", where
+
+
+def place_of_hang(hart: Hart, ram: Ram, elf: ElfImage) -> Where:
+    """Return where a hart goes round in a circle: the same place each time it is stopped.
+
+    What every loop calls is not it, nor is the line that the hart happens to be at. One that
+    waits for a lock is where the lock is asked for.
+    """
+    frames = elf.frames(hart.pc)
+    places = frames + call_path(elf, return_addresses(ram, elf, hart)) if frames else []
+    waits = False
+    while len(places) > 1 and _everybodys(places[0]):
+        waits = places.pop(0).function == "acquire"
+    if not places or waits:
+        return _first_place(places)
+    return elf.function_place(places[0].function or "") or places[0]
+
+
+def _everybodys(place: Where) -> bool:
+    return place.function in EVERYBODYS or bool(_REGISTER.fullmatch(place.function or ""))
 
 
 def _machine_fault(hart: Hart) -> bool:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from .ctype import Array, CType, Scalar, Struct, Value
+from .ctype import Array, Scalar, Struct, Value
 from .elf import ElfImage
 from .errors import HarnessError
+from .procmembers import (
+    TABLE_TYPES, Members, is_kernel_root, members_of, tables_of,
+)  # fmt: skip
 from .ram import Ram
 
-# What people call the member of struct proc with the process's kernel page table, and of
-# which type it is if they call it something else.
-KERNEL_TABLE = re.compile(r"(proc_?)?k(ernel)?_?(page_?table|pgtbl|pgt|pt)")
-TABLE_TYPES = ("long unsigned int", "long long unsigned int")  # that pagetable_t points to
-USER_TABLE = "pagetable"
+KERNEL_ROOT = "kernel_pagetable"  # what xv6 calls the global kernel page table
 
 
 @dataclass(frozen=True)
@@ -41,48 +39,35 @@ def processes(ram: Ram, elf: ElfImage) -> list[Process]:
     table = elf.variable(ram, "proc")
     if table is None or not len(table):
         raise HarnessError(f"{elf.path}: no proc[] with debug information")
-    try:
-        found = [_process(value) for value in table]
-    except KeyError as error:
-        raise HarnessError(f"{elf.path}: {error.args[0]}") from error
+    members = members_of(table)
+    for kind in ("pid", "name", "state", "pagetable"):
+        if not getattr(members, kind):
+            raise HarnessError(f"{elf.path}: no member of struct proc is the {kind}")
+    found = [_process(value, members) for value in table]
     return [process for process in found if process.state != "UNUSED"]
 
 
-def _process(value: Value) -> Process:
-    kernel_table = kernel_table_member(value)
+def _process(value: Value, members: Members) -> Process:
+    def number(member: str) -> int:
+        return int(value[member]) if member else 0
+
     return Process(
         value.address,
-        int(value["pid"]),
-        value["name"].text(),
-        value["state"].enumerator(),
-        int(value["pagetable"]),
-        int(value[kernel_table]) if kernel_table else 0,
-        int(value["sz"]) if "sz" in value else 0,
-        int(value["trapframe"]) if "trapframe" in value else 0,
-        int(value["context"]["sp"]) if "context" in value else 0,
-        int(value["kstack"]) if "kstack" in value else 0,
+        number(members.pid),
+        value[members.name].text(),
+        value[members.state].enumerator() if number(members.state) else "UNUSED",
+        number(members.pagetable),
+        number(members.kpagetable),
+        number(members.sz),
+        number(members.trapframe),
+        int(value[members.context]["sp"]) if members.context else 0,
+        number(members.kstack),
     )
 
 
-def kernel_table_member(proc: Value) -> str:
-    """Return the name of struct proc's member with the kernel page table, or nothing.
-
-    It is the one with such a name; or, under whatever name, the only other pagetable_t.
-    """
-    return _kernel_member(proc.ctype)
-
-
-def _kernel_member(proc: CType) -> str:
-    members = proc.members if isinstance(proc, Struct) else ()
-    named = [name for name, _, _ in members if KERNEL_TABLE.fullmatch(name)]
-    typed = [
-        name
-        for name, _, ctype in members
-        if isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES and name != USER_TABLE
-    ]
-    if named:
-        return named[0]
-    return typed[0] if len(typed) == 1 else ""
+def kernel_table_member(table: Value) -> str:
+    """Return the name of the member of proc[]'s struct with the kernel page table, or nothing."""
+    return members_of(table).kpagetable
 
 
 def has_kernel_tables(elf: ElfImage) -> bool:
@@ -90,12 +75,35 @@ def has_kernel_tables(elf: ElfImage) -> bool:
     table = elf.type_of("proc")
     if not isinstance(table, Array) or not isinstance(table.element, Struct):
         return False
-    return bool(_kernel_member(table.element))
+    return len(tables_of(table.element)) > 1
 
 
 def kernel_root(ram: Ram, elf: ElfImage) -> int:
-    """Return the physical address of the global kernel page table; 0 if not made yet."""
-    value = elf.variable(ram, "kernel_pagetable")
-    if value is None:
-        raise HarnessError(f"{elf.path}: no kernel_pagetable with debug information")
-    return int(value)
+    """Return the physical address of the global kernel page table; 0 if not made yet.
+
+    If no variable has the usual name, it is the one of that type that holds a kernel page
+    table, and before any does, the only one of that type.
+    """
+    value = elf.variable(ram, KERNEL_ROOT)
+    if value is not None:
+        return int(value)
+    found = []
+    for name, ctype in elf.global_types.items():
+        if isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES:
+            candidate = elf.variable(ram, name)
+            if candidate is not None:
+                found.append(int(candidate))
+    roots = [root for root in found if is_kernel_root(ram, root)]
+    if roots:
+        return roots[0]
+    if len(found) == 1:
+        return found[0]
+    raise HarnessError(f"{elf.path}: no {KERNEL_ROOT} with debug information, nor the like of it")
+
+
+def has_kernel_root(elf: ElfImage) -> bool:
+    """Tell whether there is a variable that can hold the global kernel page table."""
+    return elf.type_of(KERNEL_ROOT) is not None or any(
+        isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES
+        for ctype in elf.global_types.values()
+    )

@@ -20,6 +20,9 @@ IDLE_RATE = 50.0  # guest seconds a wall second above which the guest must be id
 # one does not reach ten
 IDLE_WALL = 40.0  # wall seconds that the silence of an idle guest that may wait for its disk
 # lasts at least: a host with no time may leave the request undone that long
+CIRCLE_CPU = 4.0  # processor seconds that every hart goes round in one place with interrupts off
+CIRCLE = 64  # bytes of code that are one place
+IDLE_CPU_RATE = 20.0  # guest seconds a processor second above which it is no circle but a wfi
 STUCK_ASLEEP = 12  # samples in a row that show QEMU asleep and the guest's clock still
 
 
@@ -34,6 +37,7 @@ class Sample:
     output: int  # characters of console output so far
     disk: int = 0  # disk requests completed so far
     waiting: bool = True  # a disk request may not be done yet
+    deaf: tuple[int, ...] = ()  # where the harts are, if all are there with interrupts off
     fault: str = ""  # the exception last taken to machine mode, or by a trap handler
 
 
@@ -59,6 +63,7 @@ class Progress:
             self._spoke = sample
             self._moved = sample  # the last one whose clock had moved
             self._faulted = sample  # the first one with the present fault
+            self._circled = sample  # the first one in the present place
             self._worked = sample  # the last one with a new disk request
             self._asleep = 0
             return None
@@ -66,6 +71,11 @@ class Progress:
             self._faulted = sample
         elif sample.fault and sample.cpu - self._faulted.cpu >= STUCK_CPU:
             return f"the kernel takes the same exception again and again: {sample.fault}"
+        if not _same_place(sample.deaf, self._circled.deaf):
+            self._circled = sample
+        elif (spent := sample.cpu - self._circled.cpu) >= CIRCLE_CPU:
+            if sample.guest - self._circled.guest < IDLE_CPU_RATE * spent:
+                return "every hart goes round in circles with interrupts off"
         if sample.guest != self._moved.guest:
             self._moved = sample
             self._asleep = 0
@@ -90,7 +100,12 @@ class Progress:
             return None
         if self.paced and not sample.asleep and sample.cpu - self._spoke.cpu < self.silence / 4:
             return None  # it was QEMU that had no time, not the guest that was silent
-        return f"no output for {quiet:.0f} s of guest time"
+        return f"no output for more than {self.silence:.0f} s of guest time"
+
+
+def _same_place(here: tuple[int, ...], there: tuple[int, ...]) -> bool:
+    near = [abs(a - b) <= CIRCLE for a, b in zip(here, there)]
+    return len(here) == len(there) == len(near) > 0 and all(near)
 
 
 def processor_state(pid: int) -> tuple[float, bool]:

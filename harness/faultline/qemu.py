@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .console import OUTPUT_LIMIT
 from .errors import HarnessError
+from .sandbox import JOB, command
 
 # 32 ns of guest time an instruction, whatever the host does; an idle guest's clock jumps to
 # its next timer. A timer tick of 100 ms is then three million instructions, which QEMU runs
 # in about 30 ms: sleeping costs nothing, and a busy guest is neither hurried nor slowed.
 ICOUNT = "shift=5,sleep=off"
+DISK = "disk.img"  # in the folder of a contained QEMU
 CONTROL_SOCKET = "qmp"  # in the machine's folder; a socket's path may be 107 bytes at most
 
 
@@ -40,6 +42,7 @@ class Config:
     memory: int = 128  # MiB
     limits: Limits = field(default_factory=Limits)
     plugin: str = ""  # a TCG plugin and its arguments, as -plugin takes them
+    contained: bool = False  # in a sandbox of its own: the guest is not trusted
 
 
 def find_qemu() -> str:
@@ -52,6 +55,23 @@ def find_qemu() -> str:
             "tells what to install"
         )
     return found
+
+
+def contained_command(config: Config, folder: Path) -> list[str]:
+    """Return the command that runs such a QEMU in bubblewrap.
+
+    It has no network, sees only the system's programs, its kernel and its plugin, and can
+    write to its own folder only; so a link to its disk is made there.
+    """
+    readable = {"/faultline/kernel": config.kernel}
+    inside = replace(config, kernel=Path("/faultline/kernel"))
+    if config.disk:
+        os.link(config.disk, folder / DISK)
+        inside = replace(inside, disk=Path(JOB) / DISK)
+    for name in (find_qemu(), config.plugin.split(",")[0]):
+        if name and not name.startswith("/usr/"):
+            readable[name] = Path(name)
+    return [*command(folder, readable), *command_line(inside, Path(JOB))]
 
 
 def command_line(config: Config, folder: Path) -> list[str]:

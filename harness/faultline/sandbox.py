@@ -28,7 +28,6 @@ SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld
 USER_IDS = range(2_000_000, 2_000_000 + 60_000)  # for root: ids that no account has
 POLL = 0.1  # wall seconds between two looks at a job
 MEASURE = 1.0  # and between two at how much room its folder takes
-ENTRIES_AT_MOST = 50_000  # files and folders that a job's folder may have
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Bounds:
     file_size: int = 128 << 20  # bytes
     room: int = 1 << 30  # bytes that the folder may take in all
     output: int = 4 << 20  # bytes that may be printed
+    entries: int = 50_000  # files and folders that the folder may have in all
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ def overfull(folder: Path, bounds: Bounds) -> str:
             with os.scandir(waiting.pop()) as found:
                 for entry in found:
                     entries += 1
-                    if entries > ENTRIES_AT_MOST:
-                        return f"it made more than {ENTRIES_AT_MOST} files"
+                    if entries > bounds.entries:
+                        return f"it made more than {bounds.entries} files"
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:

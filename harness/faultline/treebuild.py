@@ -9,13 +9,14 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .archive import shown
 from .board import board_of, qemu_words
 from .build import Build
 from .elf import ElfImage
+from .elfcheck import outside, problem
 from .errors import HarnessError
 from .finding import Finding, Rule, Where
 from .sandbox import JOB, Bounds, Ended, Sandbox
@@ -50,6 +51,7 @@ LINE_ENDS = ("*akefile", "*.mk", "*.pl", "*.ld", "*.sh", "*.S", "*.py")  # what 
 KERNEL = "kernel/kernel"
 KERNEL_AT_MOST, DISK_AT_MOST = 64 << 20, 512 << 20  # bytes
 EVIDENCE_LINES = 12
+ASK_SECONDS = 60.0  # for make to say what it would do
 
 DOES_NOT_BUILD = Rule(
     "does-not-build",
@@ -131,7 +133,9 @@ def _knows(compiler: str, flag: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def build_tree(tree: Path, job: Path, out: Path, tools: Tools) -> Build:
+def build_tree(
+    tree: Path, job: Path, out: Path, tools: Tools, bounds: Bounds = Bounds()
+) -> Build:
     """Build the tree that lies in the folder `job`; put what is needed of it into `out`.
 
     Raises DoesNotBuild, or SandboxUnusable. Build.notes says what had to be done to it.
@@ -142,18 +146,23 @@ def build_tree(tree: Path, job: Path, out: Path, tools: Tools) -> Build:
         job,
         {TOOLS_PLACE: tools.folder, **_toolchain_place(tools)},
         {"PATH": f"{TOOLS_PLACE}:/usr/bin:/bin"},
-        Bounds(),
+        bounds,
     )
     done = _make(sandbox, below, tools, ["-j2", "-Otarget", KERNEL, "fs.img"])
+    if done.stopped:
+        raise DoesNotBuild(failure(done, KERNEL, str(below), tree))
     if done.status:  # once more, one thing after the other: then the first error comes first
         for goal in (KERNEL, "fs.img"):
             done = _make(sandbox, below, tools, [goal])
             if done.status:
                 raise DoesNotBuild(failure(done, goal, str(below), tree))
     kernel = _take(tree, KERNEL, out / "kernel", KERNEL_AT_MOST)
-    elf = _riscv_elf(kernel)
-    words = qemu_words(_make(sandbox, below, tools, ["-n", "qemu"]).text)
+    elf = _riscv_elf(kernel)  # from here on it can be read
+    asking = replace(sandbox, bounds=replace(bounds, seconds=min(bounds.seconds, ASK_SECONDS)))
+    words = qemu_words(_make(asking, below, tools, ["-n", "qemu"]).text)
     board = board_of(elf, words)
+    if why := outside(elf, board.memory):
+        raise DoesNotBuild(_unusable(KERNEL, why))
     disk = _take(tree, board.disk, out / "fs.img", DISK_AT_MOST)
     programs = out / "user"
     programs.mkdir()
@@ -232,10 +241,12 @@ def _take(tree: Path, name: str, into: Path, limit: int) -> Path:
                 shutil.copyfileobj(source, target)
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DoesNotBuild(
-            DOES_NOT_BUILD.finding(f"The build went through, but {name} cannot be used: {words}.")
-        ) from error
+        raise DoesNotBuild(_unusable(name, words)) from error
     return into
+
+
+def _unusable(name: str, why: str) -> Finding:
+    return DOES_NOT_BUILD.finding(f"The build went through, but {name} cannot be used: {why}.")
 
 
 def _opener(path: str, flags: int) -> int:
@@ -243,19 +254,16 @@ def _opener(path: str, flags: int) -> int:
 
 
 def _riscv_elf(kernel: Path) -> ElfImage:
-    try:
-        head = kernel.read_bytes()[:20]
-        if head[:6] != b"\x7fELF\x02\x01" or head[18:20] != b"\xf3\x00":
-            raise HarnessError("it is not")
-        elf = ElfImage(kernel)
-        elf.symbols
-        return elf
-    except Exception as error:  # whatever pyelftools says of a file made to confuse it
+    head = kernel.read_bytes()[:20]
+    if head[:6] != b"\x7fELF\x02\x01" or head[18:20] != b"\xf3\x00":
         raise DoesNotBuild(
             DOES_NOT_BUILD.finding(
                 f"The build went through, but {KERNEL} is no program for 64-bit RISC-V."
             )
-        ) from error
+        )
+    if why := problem(kernel):
+        raise DoesNotBuild(_unusable(KERNEL, why))
+    return ElfImage(kernel)
 
 
 # What went wrong ----------------------------------------------------------------------------

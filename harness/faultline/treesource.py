@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,20 +41,35 @@ class Source:
         name = self.path.resolve().name
         for end in (*archive.TAR_ENDS, ".zip", ".git"):
             name = name.removesuffix(end) or name
-        return f"{name}@{self.ref}" if self.ref else name
+        return printable(f"{name}@{self.ref}" if self.ref else name)
 
 
 def sources_of(paths: Sequence[str], ref: str = "") -> list[Source]:
     """Return the sources of these paths, each once and with a name of its own."""
-    sources = [Source(Path(path), ref) for path in dict.fromkeys(paths)]
-    names = [source.id for source in sources]
+    return named(Source(Path(path), ref) for path in paths)
+
+
+def named(sources: Iterable[Source]) -> list[Source]:
+    """Return sources, each once, those that would have the same name under their paths."""
+    found = list(dict.fromkeys(sources))
+    count = Counter(source.id for source in found)
     return [
-        replace(source, name=str(source.path)) if names.count(source.id) > 1 else source
-        for source in sources
+        replace(source, name=printable(f"{source.path}{'@' * bool(source.ref)}{source.ref}"))
+        if count[source.id] > 1
+        else source
+        for source in found
     ]
 
 
-def fetch(source: Source, into: Path) -> tuple[Path, list[str]]:
+def printable(name: str) -> str:
+    """Return a name, whatever bytes it has, as reports and terminals can stand it."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def fetch(
+    source: Source, into: Path, room: archive.Room = archive.Room()
+) -> tuple[Path, list[str]]:
     """Copy a tree into an empty folder; return where in it the tree is, and what was left out.
 
     Raises UsageError if there is no xv6 tree, or none that can be copied.
@@ -62,13 +78,13 @@ def fetch(source: Source, into: Path) -> tuple[Path, list[str]]:
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
     if source.ref:
-        notes = _check_out(path, source.ref, into)
+        notes = _check_out(path, source.ref, into, room)
     elif path.is_dir():
         top = find_tree(path, str(path))  # first: what is beside the tree is not copied
-        notes = archive.copy_folder(top, into)
+        notes = archive.copy_folder(top, into, room)
         return into, notes
     elif archive.is_archive(path):
-        notes = archive.unpack(path, into)
+        notes = archive.unpack(path, into, room)
     else:
         raise UsageError(
             f"{path}: expected a folder, a git repository, or an archive whose name ends in "
@@ -146,7 +162,7 @@ def _what_is_there(folder: Path, seen: int) -> str:
 # Git --------------------------------------------------------------------------------------
 
 
-def _check_out(path: Path, ref: str, into: Path) -> list[str]:
+def _check_out(path: Path, ref: str, into: Path, room: archive.Room) -> list[str]:
     """Unpack a commit of somebody's repository into an empty folder.
 
     The repository's settings, hooks and attributes are never read: a new repository gets
@@ -171,7 +187,7 @@ def _check_out(path: Path, ref: str, into: Path) -> list[str]:
         done = _git(work, store, ["archive", "--format=tar", f"--output={tar.name}", commit])
         if done[0]:
             raise UsageError(f"{path}: git cannot unpack {ref}: {done[1]}")
-        return archive.unpack(tar, into)
+        return archive.unpack(tar, into, room)
     finally:
         archive.remove(work)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import Expect
-from .finding import Finding, Table
+from .finding import SEVERITIES, Finding, Table
+from .labpoints import Points
 
 VERDICTS = (
     "clean", "caught", "misdiagnosed", "missed", "no-oracle", "pass", "fail", "error",
@@ -53,6 +54,7 @@ class TargetResult:
     checks: tuple[CheckResult, ...] = ()
     seconds: float = 0.0
     problem: str = ""  # why the verdict is error, if no check says so
+    points: Points | None = None  # in the lab that it was graded for
 
     @property
     def findings(self) -> list[Finding]:
@@ -61,12 +63,14 @@ class TargetResult:
 
     @property
     def shown(self) -> Finding | None:
-        """The finding that a table's one line shows: the expected one, or the first."""
+        """The finding that a table's one line shows: the expected one, or the first of those
+        that are worst."""
         if self.expect is not None:
             for finding in self.findings:
                 if matches(finding, self.expect):
                     return finding
-        return self.findings[0] if self.findings else None
+        worst = sorted(self.findings, key=lambda one: SEVERITIES.index(one.severity))
+        return worst[0] if worst else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema's target."""
@@ -76,7 +80,7 @@ class TargetResult:
             "class": self.fault_class or None,
             "verdict": self.verdict,
             "expect": self.expect.as_json() if self.expect else None,
-            "points": None,
+            "points": self.points.as_json() if self.points else None,
             "checks": [result.as_json() for result in self.checks],
             "findings": [finding.as_json() for finding in self.findings],
             "seconds": round(self.seconds, 3),

@@ -42,6 +42,8 @@ class FakeKernel:
         self.set("faultline_ctl", 1, "version")
         self.set("faultline_ctl", 1, "shim")
         self.set("faultline_ctl", 1000, "pages", "total")
+        self._live: dict[int, int] = {}
+        self._seq = 0
 
     def set(self, variable: str, value: int, *path: str | int) -> None:
         found = self.elf.variable(self._empty, variable)
@@ -62,6 +64,9 @@ class FakeKernel:
         for kind in ("alloc", "free"):
             self.set("faultline_ledger", self.call("kalloc"), index, kind, 0)
             self.set("faultline_ledger", self.call(caller), index, kind, 1)
+        self._live[pa], self._seq = live, max(self._seq, seq)
+        self.set("faultline_ctl", sum(self._live.values()), "live")
+        self.set("faultline_ctl", self._seq, "seq")
 
     def event(self, name: str, count: int, pa: int, live: int = 0) -> None:
         for key, value in (("count", count), ("pa", pa), ("live", live)):
@@ -110,6 +115,7 @@ class FakeBench:
     def __init__(self, machine: FakeMachine, elf: ElfImage | None = None) -> None:
         self._machine, self.elf = machine, elf
         self.part = self.test = ""
+        self.tree = False
         self.build = self
         self.probe_missing = ""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from faultline import archive
+from faultline.archive import Room
 from faultline.errors import UsageError
 
 
@@ -140,25 +141,21 @@ def test_setuid_bits_are_lost(tmp_path: Path, into: Path) -> None:
     assert stat.S_IMODE((into / "su").stat().st_mode) == 0o755
 
 
-@pytest.mark.parametrize(("limit", "words"), [("MAX_FILES", "more than"), ("MAX_BYTES", "MiB")])
-def test_bombs_are_bounded(
-    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
-) -> None:
-    monkeypatch.setattr(archive, limit, 3)
+@pytest.mark.parametrize(
+    ("room", "words"), [(Room(files=3), "more than 3 files"), (Room(size=3), "MiB of files")]
+)
+def test_bombs_are_bounded(tmp_path: Path, into: Path, room: Room, words: str) -> None:
     members: list[tarfile.TarInfo | tuple[str, bytes]] = [(f"f{n}", b"four") for n in range(5)]
     with pytest.raises(UsageError, match=words):
-        archive.unpack(tar_of(tmp_path / "t.tar", members), into)
+        archive.unpack(tar_of(tmp_path / "t.tar", members), into, room)
 
 
-def test_a_zip_that_lies_about_its_size_is_bounded(
-    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_zip_that_lies_about_its_size_is_bounded(tmp_path: Path, into: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("zeros", bytes(4 << 20))
-    monkeypatch.setattr(archive, "MAX_BYTES", 1 << 20)
     with pytest.raises(UsageError, match="MiB of files"):
-        archive.unpack(path, into)
+        archive.unpack(path, into, Room(size=1 << 20))
     assert path.stat().st_size < 10_000
 
 

@@ -9,11 +9,14 @@ from conftest import ROOT
 from test_tree import TREE
 
 from faultline import grade
+from faultline.board import Board
+from faultline.build import Build
 from faultline.errors import UsageError
+from faultline.finding import Finding
 from faultline.grade import Plan, run_trees
 from faultline.treebuild import make_tools
 from faultline.treesource import Source
-from faultline.verdict import TargetResult
+from faultline.verdict import CheckResult, TargetResult
 
 # A kernel that does no more than boot: it gives a prompt, and repeats what `echo` is given.
 MAIN_C = """\
@@ -99,6 +102,25 @@ def test_one_broken_tree_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "no xv6 tree" in results["none"].problem
     skipped = [check for check in results["broken"].checks if check.status == "skip"]
     assert skipped and all("does not build" in check.reason for check in skipped)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "lacks"),
+    [
+        ("fail", "The kernel panicked: could not find virtio disk", True),
+        ("fail", "The kernel panicked: kerneltrap", False),
+        ("pass", "a note on virtio", False),
+    ],
+)
+def test_a_kernel_without_its_disk_is_tried_with_the_other_virtio(
+    status: str, message: str, lacks: bool
+) -> None:
+    found = Finding("kernel-panic", "error", message)
+    assert grade.lacks_disk([CheckResult("boot", status, 0.0, "", (found,))]) == lacks
+    build = Build(Path("kernel"), Path("disk"), Path("user"), board=Board(legacy_virtio=True))
+    other = grade.with_other_virtio(build)
+    assert not other.board.legacy_virtio and "than 2" in other.notes[-1]
+    assert grade.with_other_virtio(other).board.legacy_virtio
 
 
 def test_the_only_tree_that_is_none_is_an_error_of_the_user(tmp_path: Path) -> None:

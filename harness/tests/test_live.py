@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ def death(source: str, compile_guest: Compile, tmp_path: Path) -> GuestDied:
 @pytest.mark.parametrize(
     ("guest", "kind", "rule", "words"),
     [
-        (SPIN, "silent", "silent-guest", "no output for"),
-        (printing("booting\\n") + SPIN, "hang", "kernel-hang", "no output for"),
+        (SPIN, "silent", "silent-guest", "no output for|in circles"),
+        (printing("booting\\n") + SPIN, "hang", "kernel-hang", "no output for|in circles"),
         (printing("booting\\n") + "5: wfi\n  j 5b\n", "hang", "kernel-hang", "every hart sleeps"),
         (MRET + SPIN, "silent", "silent-guest", "No PMP entry"),
         (PMP + MRET + "  li t0, 0x40\n  csrw stvec, t0\n  li t0, 0\n  jr t0\n", "silent",
@@ -104,7 +105,7 @@ def test_every_death_has_its_rule(
     assert died.death.kind == kind
     finding = death_finding(died, ElfImage(died.machine.config.kernel))
     assert finding.rule == rule
-    assert words in finding.message
+    assert re.search(words, finding.message)
     assert "hart 0: at 0x" in finding.evidence
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from faultline.console import ConsoleLog
 from faultline.progress import (
-    DISK_PATIENCE, SILENT_CPU, STUCK_ASLEEP, STUCK_CPU, Progress, Sample,
+    CIRCLE_CPU, DISK_PATIENCE, IDLE_CPU_RATE, SILENT_CPU, STUCK_ASLEEP, STUCK_CPU, Progress, Sample,
 )  # fmt: skip
 
 START = Sample(wall=0, guest=1, cpu=1, asleep=False, output=10)
@@ -27,7 +27,7 @@ def after(silence: float, *samples: Sample, paced: bool = False) -> str | None:
     ("change", "words"),
     [
         ({"wall": 9, "guest": 29, "cpu": 2}, None),
-        ({"wall": 9, "guest": 32, "cpu": 2}, "no output for 31 s"),
+        ({"wall": 9, "guest": 32, "cpu": 2}, "no output for more than 30 s"),
         ({"wall": 1, "guest": 500, "cpu": 2}, None),  # the host may be at its disk request
         ({"wall": 9, "guest": 500, "cpu": 2, "output": 11}, None),
         ({"wall": 9, "guest": 500, "cpu": 2, "disk": 1}, None),
@@ -53,6 +53,23 @@ def test_a_sleeping_guest_without_a_timer_never_wakes() -> None:
     assert reason is not None and "sleeps" in reason
     interrupted = [asleep] * (STUCK_ASLEEP - 1) + [START] + [asleep] * (STUCK_ASLEEP - 1)
     assert after(30, *interrupted) is None
+
+
+HERE, NEAR, FAR = (0x80001000,), (0x80001040,), (0x80002000,)
+
+
+def test_every_hart_in_one_place_with_interrupts_off_is_stuck() -> None:
+    first = replace(START, deaf=HERE, wall=2, guest=2)
+    later = replace(first, deaf=NEAR, wall=9, guest=20, cpu=1 + CIRCLE_CPU)
+    reason = after(30, first, later)
+    assert reason is not None and "in circles" in reason
+    assert after(30, first, replace(later, deaf=FAR)) is None  # it gets somewhere
+    assert after(30, first, replace(later, deaf=FAR), later) is None
+    assert after(30, first, replace(later, deaf=())) is None  # an interrupt may help it
+    assert after(30, replace(first, deaf=()), replace(later, deaf=())) is None
+    assert after(30, first, replace(later, deaf=NEAR + FAR)) is None
+    idle = replace(later, guest=later.guest * IDLE_CPU_RATE)  # in a wfi, from tick to tick
+    assert after(3000, first, idle) is None
 
 
 def test_the_same_machine_fault_again_and_again() -> None:

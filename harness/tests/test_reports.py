@@ -154,3 +154,12 @@ def test_the_view_shows_who_sees_what() -> None:
         ["one", "–", "page-leaked", "only", "leaks"],
         ["none", "–", "skip", "–"],
     ]
+
+
+def test_what_a_guest_prints_does_nothing_to_a_terminal() -> None:
+    finding = Finding("kernel-panic", "error", "panic: \x1b]0;owned\x07", evidence="\x9b2J\ud800\tx")
+    out = Console(file=io.StringIO(), width=200)
+    terminal.explain(target("[/evil]", "fail", finding), out)
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    assert r"panic: \x1b]0;owned\x07" in text and r"\x9b2J\xd800" in text and "[/evil]" in text

@@ -105,6 +105,7 @@ def test_nothing_survives_it(folder: Path) -> None:
             {"room": 8 << 20},
             "files took more than 8 MiB",
         ),
+        ("seq 300 | xargs touch; sleep 60", {"entries": 200}, "made more than 200 files"),
         ("head -c 9000000 /dev/zero > late", {"room": 8 << 20}, "files took more than 8 MiB"),
     ],
 )

@@ -193,6 +193,7 @@ class Behaviour:
     says_every: int = 1  # good result of so many
     garbled: dict[int, bool] = field(default_factory=dict)  # whose lines arrive with noise, once
     exhaustive: bool = False
+    hides: int = 0  # pages lost that no line tells of
 
 
 class Guest:
@@ -203,6 +204,7 @@ class Guest:
         self.ram = kernel.fake.ram()
         self._lines: Iterator[str | Death] = iter(())
         self._said = ""
+        self.gained = 0
 
     def wait_prompt(self) -> str:
         return ""
@@ -213,13 +215,21 @@ class Guest:
     def stop(self) -> None:
         """It stands still whenever nobody asks it for a line."""
 
+    def resume(self) -> None:
+        """Nothing happens by itself."""
+
+    def watch(self, seconds: float) -> None:
+        """Nothing happens by itself."""
+
     def send(self, line: str) -> None:
         words = line.split()
         if words:
             mode, first, last = (*words[4:6], *words[6:], "0")[:3]
             self._lines = self._sweep(0 if mode == "site" else int(first), int(last))
 
-    def expect(self, pattern: str, what: str, silence: float) -> re.Match[str]:
+    def expect(
+        self, pattern: str, what: str, silence: float, alive: object = None
+    ) -> re.Match[str]:
         event = next(self._lines)
         if isinstance(event, Death):
             raise GuestDied(cast(Machine, self), event)
@@ -246,6 +256,7 @@ class Guest:
             return
         for index, function in enumerate(asks):
             self.kernel.set("faultline_ctl", self.kernel.call(function), "paths", index)
+        self.kernel.set("faultline_ctl", len(asks), "counted")
         yield self._say(f"sweep fork calls={len(asks)}")
         n = first
         while True:
@@ -264,6 +275,8 @@ class Guest:
                 self.kernel.set("faultline_ctl", 0, "mark")
                 self.kernel.page(PAGE_TAKEN, n, 1)
                 self.kernel.set("faultline_ctl", n, "end")
+            self.gained += int((re.findall(r"lost=(-?\d+)", done) or ["0"])[0])
+            self.kernel.set("faultline_ctl", self.gained + self.behaviour.hides, "gained")
             if self.behaviour.runs_ahead and n != last:
                 self.kernel.set("faultline_ctl", n + 1, "n")
             result = done or f"result={'failed' if fired else 'ok'} lost=0 sane=1"
@@ -386,6 +399,13 @@ def test_a_leak_says_what_was_lost_and_costs_no_boot(swept: Swept) -> None:
     assert boots.count == 1
     assert (finding.rule, finding.where.function) == ("alloc-failure-leak", "_start")
     assert re.search(r"1 page is lost that had been allocated at \S+ grow\(\)", finding.message)
+
+
+def test_pages_that_the_shim_counts_and_no_line_tells_of_are_no_good_result(swept: Swept) -> None:
+    one, _ = swept(Behaviour(["grow"] * 3, {}, hides=2))
+    (finding,) = one.other
+    assert finding.rule == "evidence-tampered"
+    assert "say that 0 pages were lost in all, the shim has counted 2" in finding.message
 
 
 @pytest.mark.parametrize(

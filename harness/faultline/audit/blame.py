@@ -15,15 +15,25 @@ from ..ledger import ALLOCATOR, Ledger, Page
 from ..ram import PAGE
 from ..unwind import call_path, path_text
 
+# The same in other people's kernels.
+OTHER_MAPPERS = (
+    "newtable", "u2kvmcopy", "u2kvmbuild", "kvmcopymappings", "kvmmap_user", "proc_kvmmap",
+    "uvmmap", "kvm_map_pagetable", "ukvmcopy", "vmcopypage", "kvmcopy", "ukvminit",
+)  # fmt: skip
+OTHER_UNMAPPERS = (
+    "u2kvmfree", "u2kvmunmap", "u2kvmswap", "freewalk", "freewalk_kernel", "proc_kvmfree",
+    "kvmdealloc", "upgtbl_free", "kvm_free_kernelpgtbl", "proc_freekernelpt", "proc_freekpt",
+    "ukvmfree",
+)  # fmt: skip
 # Functions that map what they are told to.
 MAPPERS = ALLOCATOR | {
     "table_alloc", "walk", "mappages", "kvmmap", "ukvmmap", "uvmalloc", "uvmcreate", "uvmcopy",
-    "uvminit", "uvmfirst", "mirror_map", "mirror_build",
+    "uvminit", "uvmfirst", "mirror_map", "mirror_build", *OTHER_MAPPERS,
 }  # fmt: skip
 # Functions that unmap and free what they are told to.
 UNMAPPERS = ALLOCATOR | {
     "uvmunmap", "uvmdealloc", "uvmfree", "free_empty", "free_tables", "freewalk", "kvmfree",
-    "mirror_free", "proc_freepagetable",
+    "mirror_free", "proc_freepagetable", *OTHER_UNMAPPERS,
 }  # fmt: skip
 # What makes a whole kernel table, without what is the process's own.
 TABLE_MAKERS = frozenset({"kvmcreate", "proc_kvminit", "map_kernel"})

@@ -91,8 +91,8 @@ def _still_holds(moment: Moment, root: int, cpu: Value) -> bool:
     table = moment.elf.variable(moment.ram, "proc")
     if table is None:
         return False
+    member = kernel_table_member(table)
     for process in table:
-        member = kernel_table_member(process)
         if member and int(process[member]) == root and "lock" in process:
             lock = process["lock"]
             if "locked" in lock and "cpu" in lock:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from ..bench import Bench
 from ..finding import Finding, Rule, Table
+from ..labrules import RULES as LAB_RULES
 from ..ledger import EVENT_RULES
 from ..postmortem import RULES as DEATH_RULES
 from ..treebuild import RULES as BUILD_RULES
@@ -98,4 +99,6 @@ def all_rules() -> dict[str, tuple[Rule, list[str]]]:
             rules.setdefault(rule.name, (rule, []))[1].append(one.name)
     for rule in BUILD_RULES:  # of what comes before any check
         rules.setdefault(rule.name, (rule, []))[1].append("build")
+    for rule in LAB_RULES:  # of what only labs ask for
+        rules.setdefault(rule.name, (rule, []))[1].append("lab")
     return dict(sorted(rules.items()))

@@ -11,8 +11,10 @@ from ..finding import Finding
 from ..hart import Hart
 from ..ledger import Ledger
 from ..machine import PROMPT, GuestDied, Machine
-from ..processes import has_kernel_tables, processes
+from ..processes import KERNEL_ROOT, has_kernel_root, has_kernel_tables, processes
 from ..ram import Ram
+from ..trust import RULES as TRUST_RULES
+from ..trust import inconsistencies, settled, tampered, without_shim
 from . import Unchecked, check
 from .boot import ATTEMPTS, STARTING
 from .leaks import ACTION_FAILED
@@ -30,7 +32,7 @@ class PoseFailed(Exception):
     """The probe could not take up its next pose; names the call that failed."""
 
 
-@check(*RULES, ACTION_FAILED)
+@check(*RULES, ACTION_FAILED, *TRUST_RULES)
 def audit(bench: Bench) -> Iterator[Finding]:
     """At every moment page tables, free list and page counters are as they should be"""
     ask(bench)
@@ -55,8 +57,9 @@ def audit(bench: Bench) -> Iterator[Finding]:
 
 def ask(bench: Bench) -> None:
     """Raise Unchecked if the kernel has not what an audit looks at."""
-    for name in ("faultline_ctl", "proc", "cpus", "kernel_pagetable"):
-        if bench.elf.type_of(name) is None:
+    for name in ("faultline_ctl", "proc", "cpus", KERNEL_ROOT):
+        known = bench.elf.type_of(name) is not None
+        if not known and not (name == KERNEL_ROOT and has_kernel_root(bench.elf)):
             what = "is not linked with the shim" if name == "faultline_ctl" else f"has no {name}"
             raise Unchecked(f"the kernel {what}, or there is no debug information of it")
 
@@ -76,10 +79,11 @@ def look_at_poses(bench: Bench) -> Iterator[list[Finding]]:
         try:
             reached = _boot(machine)
             if reached:
-                yield at_rest(bench, machine, "after boot")
+                yield at_rest(bench, machine, "after boot") or _distrusted(bench, machine)
             for name in _poses(bench, machine) if reached else ():
                 bench.say(f"audit: {name}")
-                yield at_rest(bench, machine, f"in the probe's pose `{name}`")
+                when = f"in the probe's pose `{name}`"
+                yield at_rest(bench, machine, when) or _distrusted(bench, machine, when)
                 machine.send("")
         except PoseFailed as failed:
             yield [
@@ -94,6 +98,16 @@ def look_at_poses(bench: Bench) -> Iterator[list[Finding]]:
             raise
         if not reached:
             yield _look_while_init_tries(bench, machine)
+
+
+def _distrusted(bench: Bench, machine: Machine, when: str = "after boot") -> list[Finding]:
+    """Return what is to be said if the ledger, which the audit goes by, contradicts itself."""
+    ledger = Ledger(machine.ram, bench.elf)
+    if without_shim(ledger):
+        return []
+    wrong = settled(machine, lambda: inconsistencies(ledger))
+    machine.resume()
+    return [tampered(wrong, when)] if wrong else []
 
 
 def _look_while_init_tries(bench: Bench, machine: Machine) -> list[Finding]:

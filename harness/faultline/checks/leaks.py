@@ -11,11 +11,15 @@ from ..finding import Finding, Rule, Where
 from ..ledger import Ledger, Page, by_stack, event_findings, responsible
 from ..machine import Machine
 from ..ownership import holders, who_should_free
+from ..trust import RULES as TRUST_RULES
+from ..trust import Counts, counts, disagreements, inconsistencies, settled, tampered, without_shim
 from ..unwind import call_path, path_text
 from . import Unchecked, check
 
 ROUNDS = 20
 SHOWN = 5  # pages of a group that are looked for in the page tables
+# Actions that make a process in each round, and so take a page and give one back at least.
+FORKING = frozenset({"fork", "forkexec", "orphan", "kill", "execargs", "forkmem"})
 
 PAGE_LEAKED = Rule(
     "page-leaked",
@@ -64,7 +68,7 @@ class Answer:
     failed: str  # the call that did not do what it should, or nothing
 
 
-@check(PAGE_LEAKED, ACTION_FAILED, needs=("boot",), quick=True)
+@check(PAGE_LEAKED, ACTION_FAILED, *TRUST_RULES, needs=("boot",), quick=True)
 def leaks(bench: Bench) -> Iterator[Finding]:
     """After fork, exec, sbrk, pipe and the rest, every page is free again"""
     with bench.machine() as machine:
@@ -72,8 +76,14 @@ def leaks(bench: Bench) -> Iterator[Finding]:
         reported: set[str] = set()
         for action in actions(bench, machine):
             bench.say(f"leaks: {action}")
+            ledger = Ledger(machine.ram, bench.elf)
+            before = counts(ledger)
             answer = run_action(bench, machine, action)
-            harts = machine.stop()
+            wrong = settled(machine, lambda: contradictions(ledger, before, action, answer))
+            if wrong:
+                yield tampered(wrong, f"after {ROUNDS} rounds of `{action}`")
+                return
+            harts = machine.registers()
             ledger = Ledger(machine.ram, bench.elf)
             found = event_findings(ledger, harts)
             yield from (one for one in found if one.rule not in reported)
@@ -96,8 +106,10 @@ def actions(bench: Bench, machine: Machine) -> list[str]:
     version = re.search(rf"^@{bench.nonce} hello shim=(\d+)$", said, re.MULTILINE)
     if version is None:
         raise Unchecked(f"the probe did not answer; it printed {said[-200:]!r}")
-    if version[1] == "0":
+    if version[1] == "0" or bench.elf.address("faultline_ctl") is None:
         raise Unchecked("the kernel is not linked with the shim, so there is no ledger")
+    if missing := without_shim(Ledger(machine.ram, bench.elf)):
+        raise Unchecked(missing)
     listed = re.search(
         rf"^@{bench.nonce} actions (.+)$", machine.shell(f"probe {bench.nonce} list"), re.MULTILINE
     )
@@ -117,6 +129,16 @@ def run_action(bench: Bench, machine: Machine, action: str, rounds: int = ROUNDS
     if answer is None:
         return Answer(rounds, 0, 0, f"once, without an answer: {said[-200:]!r}")
     return Answer(int(answer[1]), int(answer[2]), int(answer[3]), answer[4] or "")
+
+
+def contradictions(
+    ledger: Ledger, before: Counts, action: str, answer: Answer
+) -> Iterator[str]:
+    """Yield in words what the probe's answer and memory do not agree in."""
+    yield from inconsistencies(ledger)
+    if not answer.failed:
+        least = 2 * answer.rounds if action in FORKING else 0
+        yield from disagreements(before, counts(ledger), answer.after - answer.before, least)
 
 
 def _refused(ledger: Ledger) -> Where:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..bench import Bench
 from ..elf import ElfImage
-from ..finding import Finding, Rule, Where
-from ..machine import GuestDied, Machine
+from ..finding import Finding, Rule
+from ..machine import GuestDied, Machine, StillBusy
+from ..treetests import LOST_PAGES, UNFINISHED, NoTables, TreeTests, test_place
 from . import check
 
 PARTS = 4
@@ -25,6 +26,7 @@ COSTS = {
 }  # fmt: skip
 # What one command may name: the shell reads 127 characters, exec takes 31 arguments.
 COMMAND_LENGTH, COMMAND_NAMES = 120, 30
+WHOLE_EFFORT = 300.0  # processor seconds for all of somebody's tests, if they have no names
 
 FAILED = Rule(
     "usertest-failed",
@@ -92,15 +94,23 @@ class Result:
     FAILED,
     DIED,
     INCOMPLETE,
+    LOST_PAGES,
+    UNFINISHED,
     needs=("boot",),
     parts=tuple(f"{number}/{PARTS}" for number in range(1, PARTS + 1)),
 )
 def usertests(bench: Bench) -> Iterator[Finding]:
     """All of usertests passes"""
     program = bench.build.program("usertests")
+    if bench.build.tree:
+        done = yield from tests_of_tree(bench)
+        if done or bench.part[:2] not in ("", "1/"):
+            return
     with bench.machine() as machine:
         machine.wait_prompt()
-        if bench.part:
+        if bench.build.tree:
+            yield from run_whole(machine, program)
+        elif bench.part:
             for names in _commands_of(machine, bench.part, bench.test):
                 yield from run(machine, names, program)
         elif bench.test:
@@ -114,8 +124,32 @@ def usertests(bench: Bench) -> Iterator[Finding]:
             yield from run(machine, [], program)
 
 
+def tests_of_tree(bench: Bench) -> Generator[Finding, None, bool]:
+    """Run a part of somebody's tests; return whether they can be divided at all."""
+    try:
+        tests = TreeTests(bench, FAILED, DIED, INCOMPLETE)
+    except NoTables:
+        return False
+    number, of = (int(word) for word in (bench.part or "1/1").split("/"))
+    yield from tests.run(number, of)
+    return True
+
+
+def run_whole(machine: Machine, program: ElfImage | None) -> Iterator[Finding]:
+    """Run all of somebody's tests, whose names are not known, as long as that may take."""
+    try:
+        yield from run(machine, [], program, WHOLE_EFFORT)
+    except StillBusy as busy:
+        results, rest = parse(machine.said())
+        yield from failures(results, program)
+        yield UNFINISHED.finding(
+            f"usertests was not done: {busy}; it was at {_after(results, ['it'])}.",
+            evidence=f"Printed since then:\n{rest[-1500:]}",
+        )
+
+
 def run(
-    machine: Machine, names: Sequence[str], program: ElfImage | None
+    machine: Machine, names: Sequence[str], program: ElfImage | None, effort: float | None = None
 ) -> Iterator[Finding]:
     """Run the tests of these names, or all; yield what went wrong.
 
@@ -123,7 +157,8 @@ def run(
     """
     before = len(machine.said())
     try:
-        said = machine.shell(" ".join(["usertests", *names]))
+        command = " ".join(["usertests", *names])
+        said = machine.shell(command, effort=effort) if effort else machine.shell(command)
     except GuestDied as died:
         said = machine.said()[before:]
         results, rest = parse(said)
@@ -218,16 +253,6 @@ def failures(results: list[Result], program: ElfImage | None) -> Iterator[Findin
                 where=test_place(program, result.name),
                 evidence=f"It printed:\n{result.printed.strip()[-1500:]}",
             )
-
-
-def test_place(program: ElfImage | None, name: str) -> Where:
-    """Return where the test of that name is; without debug information, just its name."""
-    if program is not None:
-        for function in (name, f"test_{name}"):
-            place = program.function_place(function)
-            if place is not None:
-                return place
-    return Where(function=name)
 
 
 def _after(results: Sequence[Result], names: Sequence[str]) -> str:

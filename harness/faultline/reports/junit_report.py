@@ -1,4 +1,4 @@
-"""One test case a target as JUnit XML, for CI platforms"""
+"""One test case a target, and one an item with points, as JUnit XML, for CI platforms"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from ..labpoints import ItemPoints, shown
 from ..verdict import AS_EXPECTED, Run, TargetResult
 
 OPTION = "junit"
@@ -20,6 +21,8 @@ def write(run: Run, path: Path) -> None:
     suite = TestSuite(f"faultline {run.command}")
     for target in run.targets:
         suite.add_testcase(_case(target))
+        for item in target.points.items if target.points else ():
+            suite.add_testcase(_item_case(target, item))
     document = JUnitXml()
     document.add_testsuite(suite)
     document.write(str(path), pretty=True)
@@ -45,11 +48,31 @@ def _case(target: TargetResult) -> TestCase:
     return case
 
 
+def _item_case(target: TargetResult, item: ItemPoints) -> TestCase:
+    """Return the test case of one item with points: it passes with all of them."""
+    case = TestCase(clean(f"{target.id}: {item.part}: {item.title}"), "faultline.points", 0.0)
+    words = clean(f"{shown(item.earned)} of {shown(item.possible)} points")
+    if item.earned is None:
+        case.result = [Error(words, "error")]
+    elif not item.possible:
+        case.result = [Skipped(words, "does-not-count")]
+    elif item.earned < item.possible:
+        case.result = [Failure(words, "points")]
+    else:
+        case.system_out = words
+        return case
+    case.result[0].text = clean("\n".join(item.why))
+    return case
+
+
 def _text(target: TargetResult) -> str:
     lines = [f"verdict: {target.verdict}"]
     if target.expect and not target.expect.no_oracle:
         expect = target.expect
         lines.append(f"expected: {expect.check}/{expect.rule} {expect.function}".rstrip())
+    if target.points:
+        earned, possible = shown(target.points.earned), shown(target.points.possible)
+        lines.append(f"points: {earned} of {possible}")
     if target.problem:
         lines.append(target.problem)
     for result in target.checks:

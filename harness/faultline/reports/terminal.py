@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
@@ -10,9 +12,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ..finding import Table
+from ..labpoints import Points, shown, total
 from ..verdict import AS_EXPECTED, CheckResult, Run, TargetResult
 
 NOTHING = "–"
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but for tab and line end
 EVIDENCE_LINES = 30  # of one finding, on the terminal
 COLOURS = {
     "clean": "green", "caught": "green", "pass": "green", "no-oracle": "yellow",
@@ -45,7 +49,7 @@ class Progress:
     def __rich__(self) -> Grid:
         grid = Grid.grid(padding=(0, 1))
         for name, words in self._running.items():
-            grid.add_row(Spinner("dots"), name, Text(words, style="dim"))
+            grid.add_row(Spinner("dots"), Text(name), Text(words, style="dim"))
         grid.add_row("", f"{self.done} of {self.total} done", "")
         return grid
 
@@ -66,7 +70,7 @@ class Progress:
         what = f"{shown.check}/{shown.rule} at {shown.where}" if shown else target.problem
         line = Text(f"[{self.done}/{self.total}] {target.id}: ")
         line.append(target.verdict, COLOURS[target.verdict])
-        line.append(f" {what.splitlines()[0] if what else ''} ({target.seconds:.1f} s)")
+        line.append(f" {visible(what.splitlines()[0]) if what else ''} ({target.seconds:.1f} s)")
         self.console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -84,7 +88,7 @@ def table(run: Run) -> Grid:
             Text(target.verdict, COLOURS[target.verdict]),
             shown.check if shown else "-",
             shown.rule if shown else "-",
-            Text(str(shown.where)) if shown else "-",
+            Text(visible(str(shown.where))) if shown else "-",
             f"{target.seconds:.1f}",
         )
     return grid
@@ -126,6 +130,10 @@ def show(run: Run, console: Console, *, verbose: bool = False, matrix: bool = Fa
     for target in run.targets:
         if verbose or target.verdict not in AS_EXPECTED:
             explain(target, console)
+    for target in run.targets:
+        if target.points is not None:
+            console.print()
+            console.print(points_grid(target.id, target.points))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in run.summary.items())
     console.print(f"\n{len(run.targets)} targets: {counts}", highlight=False)
 
@@ -134,7 +142,7 @@ def explain(target: TargetResult, console: Console) -> None:
     """Print everything known of one target."""
 
     def say(words: str) -> None:
-        console.print(Text(words), soft_wrap=True)
+        console.print(Text(visible(words)), soft_wrap=True)
 
     say(f"\n{target.id}: {target.verdict}")
     if target.expect and not target.expect.no_oracle:
@@ -171,8 +179,40 @@ def grid(table: Table) -> Grid:
         number = bool(table.rows) and all(isinstance(row[index], int) for row in table.rows)
         shown.add_column(name, justify="right" if number else "left")
     for row in table.rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
+        shown.add_row(*(Text(visible(str(cell))) for cell in row))
     return shown
+
+
+def points_grid(name: str, points: Points) -> Grid:
+    """Return the points of a target, part by part, with what is missing."""
+    grid = Grid(
+        title=Text(f"{name}: {points.title}"), title_justify="left", box=None, pad_edge=False,
+        header_style="bold",
+    )  # fmt: skip
+    grid.add_column("item", overflow="fold")
+    grid.add_column("points", justify="right", no_wrap=True)
+    grid.add_column("why not more", overflow="fold")
+    for title, items in points.parts.items():
+        possible = sum(item.possible for item in items)
+        grid.add_row(Text(title, "bold"), Text(_of(total(items), possible), "bold"), "")
+        for item in items:
+            full = item.earned == item.possible
+            style = "dim" if not item.possible else "green" if full else "red"
+            earned = Text(_of(item.earned, item.possible), style)
+            grid.add_row(Text(f"  {item.title}"), earned, Text("\n".join(item.why)))
+    end = "" if points.takes == points.possible else f"passes with {points.takes:g}"
+    grid.add_row(Text("all", "bold"), Text(_of(points.earned, points.possible), "bold"), Text(end))
+    return grid
+
+
+def _of(earned: float | None, possible: float) -> str:
+    return f"{shown(earned)}/{shown(possible)}"
+
+
+def visible(text: str) -> str:
+    """Return a text as a terminal may have it: what a guest prints, or a file is called, must
+    not move the cursor, nor change the window's title."""
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _indent(text: str, by: int = 2) -> str:

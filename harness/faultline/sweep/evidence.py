@@ -69,6 +69,10 @@ class Memory:
         kept = self._ctl["paths"]
         return tuple(int(kept[index]) for index in range(min(calls, len(kept))))
 
+    def counted(self) -> int:
+        """Return how many kallocs the last counting run made."""
+        return int(self._ctl["counted"])
+
     def wrong_frees(self) -> int:
         """Return how often a page was freed twice, or what is no page."""
         return sum(int(self._ctl[name]["count"]) for name in ("double_free", "wild_free"))

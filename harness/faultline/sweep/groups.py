@@ -35,10 +35,12 @@ class Paths:
 class Deaths:
     """How kernels died of which allocation, over all workloads and modes.
 
-    With `exhaustive`, that is no reason to leave anything out.
+    With `exhaustive`, that is no reason to leave anything out. With `sparing`, not even the
+    last of a group is tried, once two of any workload have died alike.
     """
 
     exhaustive: bool = False
+    sparing: bool = False
     _of: dict[int, list[Hashable]] = field(default_factory=dict)
 
     def died(self, path: int, how: Hashable) -> None:
@@ -50,12 +52,12 @@ class Deaths:
         self._of.pop(path, None)
 
     def may_leave_out(self, n: int, paths: Paths) -> bool:
-        """Tell whether the n-th has been spoken for: the last of its group never has."""
+        """Tell whether the n-th has been spoken for: the last of its group only if `sparing`."""
         known = self._of.get(paths.of(n), [])
         return (
             not self.exhaustive
             and paths.of(n) != 0
-            and not paths.is_last(n)
+            and (self.sparing or not paths.is_last(n))
             and len(known) >= ENOUGH
             and len(set(known[-ENOUGH:])) == 1
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from ..checks.audit import at_rest, new_findings
 from ..finding import Finding
 from ..machine import PROMPT, GuestDied, Machine
 from ..postmortem import death_finding
+from ..trust import Counts, counts, inconsistencies, settled, tampered
 from . import rules
 from .causes import Causes, Failure, Round
 from .evidence import (
@@ -23,6 +24,10 @@ from .protocol import Begun, CannotRun, Done, Event, Ran, Stopped, line_pattern,
 
 SILENCE = 20.0  # guest seconds that one n may take; none needs one
 MAX_BOOTS = 24  # of one workload in one mode, unless the sweep is to be exhaustive
+# Of all that is swept of somebody's tree: it may die wherever one looks. What then follows may
+# cost one boot each.
+TREE_BOOTS = 30
+TREE_ROUND_BOOTS = 12  # and of one workload in one mode
 HANG_COST = 4  # boots that a hang counts for: it takes that much longer to be sure of it
 MANY_LOST = 4000  # pages; a machine that has lost so many will not have enough for the rest
 UNREADABLE = 8  # numbers that are tried again because their lines could not be read
@@ -68,6 +73,14 @@ class WorkloadFails(Exception):
         self.evidence = evidence
 
 
+class Distrusted(Exception):
+    """Memory contradicts itself, or the probe; carries what is to be said of it."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
 @dataclass
 class Sweep:
     """All that is swept, and what came of it."""
@@ -79,6 +92,17 @@ class Sweep:
     other: list[Finding] = field(default_factory=list)  # workloads that do not work
     deaths: Deaths = field(default_factory=Deaths)
     known: dict[int, Path] = field(default_factory=dict)  # call paths by their numbers
+    boots: int | None = None  # that are left for all there is to sweep; None: no such limit
+
+    def spend(self, boots: int) -> None:
+        """Note that machines were used up."""
+        if self.boots is not None:
+            self.boots -= boots
+
+    @property
+    def used_up(self) -> bool:
+        """Whether no machine is left."""
+        return self.boots is not None and self.boots <= 0
 
     def round(self, workload: str, mode: str) -> bool:
         """Sweep a workload in one mode; return whether it works at all."""
@@ -94,6 +118,10 @@ class Sweep:
                 )
             )
             return False
+        except Distrusted as distrusted:
+            self.machines.give_up()
+            self.other.append(distrusted.finding)
+            return False
         return True
 
 
@@ -107,6 +135,9 @@ class _Leg:
     tried: int = 0  # the last n with a line; all before it were as they should be
     wrong_frees: int = 0  # before it
     spoiled: str = ""  # why the machine can show nothing more
+    since: Counts | None = None  # what the shim had counted before
+    lost: int = 0  # pages, of all lines
+    unread: bool = False  # a line could not be read
     looked: list[Finding] = field(default_factory=list)  # the audit's, of the n that runs
     path: tuple[int, Path] = (0, ())  # of the last n that was stopped at
 
@@ -129,6 +160,7 @@ class _Sweeper:
         self.paths = Paths()
         self.usual: set[str] = set()  # audit rules that are broken without any failure, too
         self.cost = 0  # boots
+        self.counted = 0  # kallocs that the workload makes, as the probe says
         self.lost = 0  # pages of this machine
         self.alone_until = 0  # up to here, each n is tried by a command of its own
         self.suspects: tuple[int, int, Failure] | None = None  # one of these freed wrongly
@@ -139,9 +171,14 @@ class _Sweeper:
         self._leg(0, 0)
         n: int | None = 1
         while n is not None:
-            if self.cost >= MAX_BOOTS and not self.sweep.deaths.exhaustive:
+            most = MAX_BOOTS if self.sweep.boots is None else TREE_ROUND_BOOTS
+            if self.cost >= most and not self.sweep.deaths.exhaustive:
                 self.tally.not_tried = max(0, len(self.paths.hashes) - n + 1)
                 self.tally.limit = f"the first {n - 1} took {self.cost} boots"
+                break
+            if self.sweep.used_up and self.cost:
+                self.tally.not_tried = max(0, len(self.paths.hashes) - n + 1)
+                self.tally.limit = f"so many had died before that {TREE_BOOTS} boots were used up"
                 break
             alone = n <= self.alone_until
             n = self._leg(n, n if alone else self.sweep.deaths.last_to_try(n, self.paths))
@@ -160,7 +197,7 @@ class _Sweeper:
         known = self.tally.survived | self.tally.failed | self.tally.left_out
         end = max(known, default=0) if self.tally.limit else self.tally.points
         unread = [n for n in range(1, end + 1) if n not in known]
-        for n in unread[:UNREADABLE]:
+        for n in unread[: 0 if self.sweep.used_up else UNREADABLE]:
             self._leg(n, n)
         unread = [n for n in unread if n not in self.tally.survived | self.tally.failed]
         if unread:
@@ -171,6 +208,7 @@ class _Sweeper:
         """Have the probe try these; return the number to go on with, or None at the end."""
         leg = _Leg(first, last)
         machine = self.sweep.machines.get()
+        leg.since = counts(Memory(machine.ram, self.bench.elf).ledger)
         self.bench.say(f"sweep: {self.at.workload} {self.at.mode} n={first}")
         try:
             # A site that nobody returns to: a run in which nothing fails, to look at likewise.
@@ -186,6 +224,7 @@ class _Sweeper:
         if leg.spoiled:
             slow = rules.OF_DEATH.get(leg.spoiled) is rules.HANG
             self.cost += HANG_COST if slow else 1
+            self.sweep.spend(HANG_COST if slow else 1)
             self.lost = 0
             self.sweep.machines.give_up()
         return following
@@ -194,7 +233,9 @@ class _Sweeper:
         memory = Memory(machine.ram, self.bench.elf)
         wanted = rf"{line_pattern(self.bench.nonce)}|{PROMPT}"
         while True:
-            match = machine.expect(wanted, f"the probe's n={leg.next}", SILENCE)
+            match = machine.expect(
+                wanted, f"the probe's n={leg.next}", SILENCE, alive=lambda: memory.armed().tried
+            )
             if match[1] is None:
                 return self._gone(machine, memory, leg)
             event = parse(match[1])
@@ -208,13 +249,16 @@ class _Sweeper:
         self, machine: Machine, memory: Memory, leg: _Leg, event: Event | None
     ) -> int | None:
         """Take in one line; return the number to go on with if the leg ends here."""
+        leg.unread |= event is None
         if isinstance(event, CannotRun):
             raise WorkloadFails(event.what)
         if isinstance(event, Begun):
             leg.begun, leg.wrong_frees = True, memory.wrong_frees()
             self.paths = Paths(memory.paths(event.calls))
+            self.counted = event.calls
             self.tally.points = max(self.tally.points, event.calls)
         elif isinstance(event, Ran):
+            leg.lost += event.lost
             since = leg.next
             self._ran(memory, leg, event)
             if not event.bad:  # else it waits until its end has been looked at
@@ -224,6 +268,7 @@ class _Sweeper:
             machine.send("")
         elif isinstance(event, Stopped):
             if event.n > leg.tried:  # its line, a bad one, could not be read
+                leg.unread = True
                 self.tally.survived |= set(range(max(1, leg.next), event.n))
                 leg.tried = event.n
             if memory.wrong_frees() > leg.wrong_frees:
@@ -318,7 +363,31 @@ class _Sweeper:
         self.tally.survived |= set(good)
         if memory.wrong_frees() > leg.wrong_frees and leg.tried:
             self._freed_wrongly(memory, leg, leg.tried)
+        self._compare(machine, memory, leg)
         return done.n + 1 if leg.last and done.n >= leg.last else None
+
+    def _compare(self, machine: Machine, memory: Memory, leg: _Leg) -> None:
+        """Compare what the probe has said of all its runs with what the shim has counted."""
+
+        def look() -> Iterator[str]:
+            yield from inconsistencies(memory.ledger)
+            gained = counts(memory.ledger).gained - (leg.since.gained if leg.since else 0)
+            if gained != leg.lost and not leg.unread:
+                yield (
+                    f"the probe's lines say that {leg.lost} pages were lost in all, the shim has "
+                    f"counted {gained}"
+                )
+            if self.counted != memory.counted():
+                yield (
+                    f"the probe says that the workload makes {self.counted} kallocs, the shim has "
+                    f"counted {memory.counted()}"
+                )
+
+        wrong = settled(machine, look)
+        machine.resume()
+        if wrong and not leg.spoiled:
+            when = f"after the sweep of `{self.at.workload}`, {self.at.mode}"
+            raise Distrusted(tampered(wrong, when))
 
     def _gone(self, machine: Machine, memory: Memory, leg: _Leg) -> int:
         """The shell's prompt is back, and the probe has not said that it is done."""

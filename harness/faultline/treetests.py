@@ -1,0 +1,265 @@
+"""Somebody's usertests, divided among machines, each test bounded.
+
+Each machine gets a copy of the program that has only its tests. If a test kills the
+machine, or does not end, the next machine goes on with the test after it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .bench import Bench
+from .elf import ElfImage
+from .errors import HarnessError
+from .finding import Finding, Rule, Where
+from .fsimage import Image, ImageError
+from .fsinject import replace_content
+from .ledger import Ledger, event_findings
+from .machine import PROMPT, GuestDied, Machine, StillBusy
+from .postmortem import death_finding, hart_words
+from .testtable import TestTable, find_tables, with_only
+
+EFFORT = 90.0  # processor seconds that one test may take
+PART_EFFORT = 180.0  # that all tests of a part may have taken when another is begun
+DEATHS = 3  # machines that the tests of one part may use up
+# Guest seconds: a busy guest uses up its effort before; one that idles lets them go by fast.
+SILENCE = 1500.0
+EVIDENCE = 1500  # characters of output
+# Processor seconds of the tests of 2020 to 2025 that take long; in proportion to each other.
+COSTS = {
+    "badwrite": 50.0, "outofinodes": 40.0, "bigdir": 40.0, "diskfull": 30.0, "execout": 20.0,
+    "manywrites": 15.0, "reparent2": 15.0, "twochildren": 8.0, "concreate": 5.0,
+    "createdelete": 2.5, "sharedfd": 2.5, "forkfork": 3.0, "badarg": 3.0, "sbrkfail": 2.0,
+    "mem": 2.0, "iref": 2.0, "createtest": 2.0, "reparent": 2.0, "bigwrite": 2.0,
+    "truncate3": 1.5, "linkunlink": 1.5, "writebig": 1.5, "writetest": 1.0, "forkforkfork": 1.5,
+}  # fmt: skip
+USUAL_COST = 0.2  # of a test that is not known
+
+LOST_PAGES = Rule(
+    "usertests-lost-pages",
+    "error",
+    "After the tests fewer pages are free than before: usertests counts them by taking all "
+    "that the kernel will give. Something that a test made was not freed altogether when "
+    "it was over. Any test loses them if every process does. On a machine that stays up, "
+    "memory runs out sooner or later, and fork and exec fail then.",
+    "`faultline leaks` tells which pages, and who allocated them.",
+    "break freeproc\n"
+    "continue                   # at the shell: usertests NAME\n"
+    "print/x *p                 # what does the process still hold?\n"
+    "finish\n"
+    "print/x *p                 # and what was not given back?",
+)
+UNFINISHED = Rule(
+    "usertests-unfinished",
+    "warning",
+    "A test was stopped before it was done: it had used far more processor time than such a "
+    "test needs, and the kernel was still doing something. It may only be slow, or it may "
+    "go round in a circle for ever, which looks the same from outside. A kernel that looks "
+    "at every buffer, page or process where it need not is slow on real hardware, too.",
+    "Run `usertests NAME` alone; where the harts were is in the evidence.",
+    "continue                   # at the shell: usertests NAME; then ctrl-C\n"
+    "thread apply all backtrace # the same place each time?",
+)
+
+_BEGUN = re.compile(r"^test (\w+): ", re.MULTILINE)
+_LOST = re.compile(r"^.*lost (?:some )?free pages.*$", re.MULTILINE)
+_PASSED = re.compile(r"ALL TESTS PASSED\s*$", re.MULTILINE)
+_FAILED = re.compile(r"^SOME TESTS FAILED\s*$", re.MULTILINE)
+
+
+class NoTables(Exception):
+    """The tests of this usertests cannot be told apart; says why."""
+
+
+class TreeTests:
+    """A tree's test program, and the machines that it runs on."""
+
+    def __init__(self, bench: Bench, failed: Rule, died: Rule, incomplete: Rule) -> None:
+        """Find the tests; raises NoTables if that cannot be done."""
+        self.bench = bench
+        self.failed, self.died, self.incomplete = failed, died, incomplete
+        self.places = bench.build.program("usertests")
+        try:
+            self.image = Image.load(bench.build.disk)
+            self.content = self.image.read_file("usertests")
+            self.tables = _tables(self.content, bench.scratch)
+        except (ImageError, HarnessError) as error:
+            raise NoTables(str(error)) from error
+        if not self.tables:
+            raise NoTables("usertests has no table of tests")
+        self.deaths = 0
+        self.spent = 0.0  # processor seconds
+
+    def run(self, part: int, of: int) -> Iterator[Finding]:
+        """Run the tests of one part; yield what went wrong."""
+        names = [name for table in self.tables for name in table.names]
+        left = divide(list(dict.fromkeys(names)), of)[part - 1]
+        while left and self.deaths < DEATHS and self.spent < PART_EFFORT:
+            run = _Run(self, left)
+            yield from run.findings()
+            left = [name for name in left if name not in run.begun] if run.ended_early else []
+        if left:
+            why = f"those before them took {self.spent:.0f} s of computing"
+            if self.deaths >= DEATHS:
+                why = f"{self.deaths} tests before them took the machine with them"
+            yield UNFINISHED.finding(
+                f"{len(left)} tests of usertests were not run: {why}.",
+                evidence="Not run: " + ", ".join(left),
+            )
+
+    def disk(self, chosen: Sequence[str]) -> bytes:
+        """Return a file system whose usertests has only these tests."""
+        image = Image(bytes(self.image.data))
+        replace_content(image, "usertests", with_only(self.content, self.tables, chosen))
+        return bytes(image.data)
+
+
+class _Run:
+    """One machine, on which some tests run one after the other."""
+
+    def __init__(self, tests: TreeTests, chosen: Sequence[str]) -> None:
+        self.tests, self.chosen = tests, chosen
+        self.begun: list[str] = []
+        self.ended_early = False
+
+    def findings(self) -> Iterator[Finding]:
+        """Run the tests; yield what went wrong."""
+        tests = self.tests
+        with tests.bench.machine(disk=tests.disk(self.chosen)) as machine:
+            machine.wait_prompt()
+            before = len(machine.said())
+            machine.send("usertests")
+            try:
+                self._follow(machine)
+            except GuestDied as died:
+                yield from self._judged(machine.said()[before:], over=False)
+                yield from self._dead(died)
+            except StillBusy as busy:
+                yield from self._judged(machine.said()[before:], over=False)
+                yield self._unfinished(machine, busy)
+            else:
+                yield from self._judged(machine.said()[before:], over=not self.ended_early)
+
+    def _follow(self, machine: Machine) -> None:
+        """Wait for one test after the other; returns at the prompt, or if it takes too long."""
+        tests, what = self.tests, "its first test"
+        while True:
+            start = machine.processor_seconds()
+            try:
+                match = machine.expect(
+                    rf"(?:\n|\A)test (\w+): |{PROMPT}", f"the end of {what}", SILENCE, EFFORT
+                )
+            except (GuestDied, StillBusy):
+                tests.spent += EFFORT
+                tests.deaths += 1
+                self.ended_early = True
+                raise
+            tests.spent += max(0.0, machine.processor_seconds() - start)
+            if match[1] is None:
+                return
+            if tests.spent > PART_EFFORT:
+                self.ended_early = True
+                return
+            self.begun.append(match[1])
+            what = f"test {match[1]}"
+            tests.bench.say(f"usertests: {match[1]}")
+
+    @property
+    def _last(self) -> str:
+        return f"test {self.begun[-1]}" if self.begun else "its beginning"
+
+    def _judged(self, said: str, *, over: bool) -> Iterator[Finding]:
+        """Yield a finding for each test that failed; `over` if usertests has ended."""
+        marks = list(_BEGUN.finditer(said))
+        failed = False
+        for mark, following in zip(marks, [*marks[1:], None]):
+            text = said[mark.end() : following.start() if following else len(said)]
+            if re.search(r"\bFAILED\s*$", text if following else _FAILED.sub("", text)):
+                failed = True
+                yield self._failed(mark[1], text)
+        if not over:
+            return
+        lost = _LOST.search(said)
+        if lost:
+            yield LOST_PAGES.finding(
+                f"usertests: {lost[0].strip()}.",
+                where=self._place(self.begun[-1]) if len(self.begun) == 1 else Where(),
+                evidence=f"The tests were {', '.join(self.begun)}.",
+            )
+        elif not _PASSED.search(said) and not (failed and _FAILED.search(said)):
+            yield self.tests.incomplete.finding(
+                f"usertests ended after {self._last} without the last line that fits.",
+                evidence=f"The last output:\n{said[-EVIDENCE:]}",
+            )
+        unseen = [name for name in self.chosen if name not in self.begun]
+        if unseen and _PASSED.search(said):
+            yield self.tests.incomplete.finding(
+                f"usertests ended without a result of {', '.join(unseen)}.",
+                evidence=f"The last output:\n{said[-EVIDENCE:]}",
+            )
+
+    def _failed(self, name: str, text: str) -> Finding:
+        lines = [line for line in text.split("\n") if line.startswith(f"{name}:")]
+        why = lines[0] if lines else f"test {name} failed"
+        return self.tests.failed.finding(
+            f"usertests: {why}",
+            where=self._place(name),
+            evidence=f"It printed:\n{text.strip()[-EVIDENCE:]}",
+        )
+
+    def _dead(self, died: GuestDied) -> Iterator[Finding]:
+        elf = self.tests.bench.elf
+        try:
+            yield from event_findings(Ledger(died.machine.ram, elf), died.death.harts)
+        except HarnessError:
+            pass  # there is no ledger
+        yield self.tests.died.finding(
+            f"usertests did not survive {self._last}: {died.death.words}",
+            where=self._place(self.begun[-1]) if self.begun else Where(),
+            evidence=f"The last output:\n{died.machine.said()[-EVIDENCE:]}",
+        )
+        yield death_finding(died, elf)
+
+    def _unfinished(self, machine: Machine, busy: StillBusy) -> Finding:
+        elf = self.tests.bench.elf
+        harts = "\n".join(hart_words(hart, machine.ram, elf) for hart in busy.harts)
+        return UNFINISHED.finding(
+            f"usertests: {self._last} was not done after {EFFORT:.0f} s of computing.",
+            where=self._place(self.begun[-1]) if self.begun else Where(),
+            evidence=f"{harts}\nThe last output:\n{machine.said()[-EVIDENCE:]}",
+        )
+
+    def _place(self, name: str) -> Where:
+        return test_place(self.tests.places, name)
+
+
+def divide(names: Sequence[str], count: int) -> list[list[str]]:
+    """Divide tests into groups of about the same cost; each keeps the order of the list."""
+    order = {name: index for index, name in enumerate(names)}
+    found: list[list[str]] = [[] for _ in range(count)]
+    spent = [0.0] * count
+    for name in sorted(names, key=lambda name: (-COSTS.get(name, USUAL_COST), order[name])):
+        cheapest = spent.index(min(spent))
+        found[cheapest].append(name)
+        spent[cheapest] += COSTS.get(name, USUAL_COST)
+    return [sorted(group, key=lambda name: order[name]) for group in found]
+
+
+def test_place(program: ElfImage | None, name: str) -> Where:
+    """Return where the test of that name is; without debug information, just its name."""
+    if program is not None:
+        for function in (name, f"test_{name}"):
+            place = program.function_place(function)
+            if place is not None:
+                return place
+    return Where(function=name)
+
+
+def _tables(content: bytes, scratch: Path) -> list[TestTable]:
+    with tempfile.NamedTemporaryFile(dir=scratch, suffix=".elf") as file:
+        file.write(content)
+        file.flush()
+        return find_tables(ElfImage(Path(file.name)))
