@@ -27,7 +27,7 @@ from faultline.ram import RAM_BASE
 from faultline.reports.terminal import grid
 from faultline.sweep import run, rules
 from faultline.sweep.causes import Causes, Failure, Round
-from faultline.sweep.groups import Deaths, Paths, ranges
+from faultline.sweep.groups import LIVED, Deaths, Paths, ranges
 from faultline.sweep.protocol import (
     Begun, CannotRun, Choice, Done, Ran, Stopped, line_pattern, parse, workloads,
 )  # fmt: skip
@@ -115,6 +115,18 @@ def test_what_does_not_always_end_alike_is_tried_on(deaths: list[tuple[str, str]
     for what, how in deaths:
         known.died(A, how) if what == "died" else known.survived(A)
     assert known.next_to_try(3, Paths([A] * 9)) == 3
+
+
+def test_a_sparing_sweep_tries_some_of_a_long_group_that_survives_and_its_last() -> None:
+    paths, deaths = Paths([A, *[B] * 50, C]), Deaths(sparing=True)
+    assert deaths.last_to_try(1, paths) == 1 + LIVED
+    for n in range(1, 2 + LIVED):
+        deaths.survived(paths.of(n))
+    assert deaths.next_to_try(2 + LIVED, paths) == 51
+    assert deaths.last_to_try(51, paths) == 0
+    deaths.begin()  # another mode may end otherwise
+    assert deaths.next_to_try(2 + LIVED, paths) == 2 + LIVED
+    assert Deaths().last_to_try(1, paths) == 0
 
 
 def test_exhaustive_leaves_nothing_out_and_unknown_paths_are_no_group() -> None:

@@ -6,10 +6,12 @@ boot a page; but all of these are the same allocation, asked for by the same cal
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 ENOUGH = 2  # deaths of the same kind, one after the other, that speak for the whole group
+LIVED = 16  # failures that a kernel has survived, after which a sparing sweep leaves the rest out
 
 
 @dataclass
@@ -36,31 +38,42 @@ class Deaths:
     """How kernels died of which allocation, over all workloads and modes.
 
     With `exhaustive`, that is no reason to leave anything out. With `sparing`, not even the
-    last of a group is tried, once two of any workload have died alike.
+    last of a group is tried, once two of any workload have died alike; and once some of a group
+    have been survived in a row, in one workload and mode, only its last is.
     """
 
     exhaustive: bool = False
     sparing: bool = False
     _of: dict[int, list[Hashable]] = field(default_factory=dict)
+    _lived: dict[int, int] = field(default_factory=dict)  # in this workload and mode
+
+    def begin(self) -> None:
+        """Begin another workload or mode."""
+        self._lived.clear()
 
     def died(self, path: int, how: Hashable) -> None:
         """Note a death; `how` tells deaths apart."""
         self._of.setdefault(path, []).append(how)
+        self._lived.pop(path, None)
 
     def survived(self, path: int) -> None:
-        """Note that the kernel lived on: what was known of the group holds no longer."""
+        """Note that the kernel lived on: what was known of the group's deaths holds no longer."""
         self._of.pop(path, None)
+        self._lived[path] = self._lived.get(path, 0) + 1
 
-    def may_leave_out(self, n: int, paths: Paths) -> bool:
-        """Tell whether the n-th has been spoken for: the last of its group only if `sparing`."""
-        known = self._of.get(paths.of(n), [])
-        return (
-            not self.exhaustive
-            and paths.of(n) != 0
-            and (self.sparing or not paths.is_last(n))
-            and len(known) >= ENOUGH
-            and len(set(known[-ENOUGH:])) == 1
-        )
+    def may_leave_out(self, n: int, paths: Paths, ahead: int = 0) -> bool:
+        """Tell whether the n-th has been spoken for: the last of its group only if `sparing`.
+
+        `ahead` of its group are to be tried before it, and may all be survived.
+        """
+        path = paths.of(n)
+        if self.exhaustive or path == 0:
+            return False
+        known = self._of.get(path, [])
+        if len(known) >= ENOUGH and len(set(known[-ENOUGH:])) == 1:
+            return self.sparing or not paths.is_last(n)
+        lived = self._lived.get(path, 0) + ahead
+        return self.sparing and lived >= LIVED and not paths.is_last(n)
 
     def next_to_try(self, n: int, paths: Paths) -> int:
         """Return the first number from n on that must be tried."""
@@ -71,9 +84,11 @@ class Deaths:
     def last_to_try(self, first: int, paths: Paths) -> int:
         """Return the last number that must be tried before one may be left out; 0 if no
         later one may."""
+        ahead = Counter([paths.of(first)])
         for n in range(first + 1, len(paths.hashes) + 1):
-            if self.may_leave_out(n, paths):
+            if self.may_leave_out(n, paths, ahead[paths.of(n)]):
                 return n - 1
+            ahead[paths.of(n)] += 1
         return 0
 
 

@@ -168,6 +168,7 @@ class _Sweeper:
 
     def run(self) -> None:
         """Try all there is to try."""
+        self.sweep.deaths.begin()
         self._leg(0, 0)
         n: int | None = 1
         while n is not None:
@@ -297,6 +298,8 @@ class _Sweeper:
         """Take in a result. If it is bad the probe waits, and memory is that of this n."""
         if ran.n == 0 and (ran.bad or ran.result != "ok"):
             raise WorkloadFails(f"it ends with {ran}")
+        for n in range(max(1, leg.next), ran.n):
+            self.sweep.deaths.survived(self.paths.of(n))
         self.tally.survived |= set(range(max(1, leg.next), ran.n + (ran.fired > 0)))
         leg.tried = ran.n
         if ran.fired:
