@@ -37,21 +37,19 @@ def short_of_memory(said: str) -> dict[str, str]:
 # A copy of usertests takes some 45 pages, with KPT=copy some 115: a test can begin, and then
 # runs out at its first or second fork, or somewhere inside an exec or sbrk.
 @pytest.mark.parametrize(
-    ("kpt", "harts", "pages", "tests"),
+    ("kpt", "pages", "tests"),
     [
-        ("share", 1, 0, "exec_echo pipe_sizes fork_tree"),
-        ("share", 1, 60, "-q"),
-        ("share", 3, 115, "-q"),
-        ("copy", 1, 150, "-q"),
+        ("share", 0, "exec_echo pipe_sizes fork_tree"),
+        ("share", 60, "-q"),
+        ("copy", 150, "-q"),
     ],
 )
-def test_usertests_next_to_a_hog(
-    tmp_path: Path, kpt: str, harts: int, pages: int, tests: str
-) -> None:
+def test_usertests_next_to_a_hog(tmp_path: Path, kpt: str, pages: int, tests: str) -> None:
     build = build_clean(ROOT, kpt)
     disk = Path(shutil.copy(build.disk, tmp_path / "disk"))
+    config = Config(build.kernel, disk, limits=LIMITS)
     options, names = ("-q ", "") if tests == "-q" else ("", f" {tests}")
-    with Machine(Config(build.kernel, disk, harts=harts, limits=LIMITS), tmp_path) as machine:
+    with Machine(config, tmp_path) as machine:
         machine.wait_prompt()
         said = machine.shell(f"usertests {options}-m {pages}{names}")
         registers = machine.stop()
