@@ -56,6 +56,14 @@ def test_only_failures_are_counted_and_every_stop_is_answered() -> None:
     assert (inject(cast(Machine, says), "n", "fork", 1, 0), says.answered) == (2, 1)
 
 
+def test_a_line_counts_for_all_n_since_the_one_before() -> None:
+    says = Says(
+        "sweep fork calls=19", "n=2 fired=1 result=failed lost=0 sane=1",
+        "n=18 fired=1 result=failed lost=0 sane=1", "n=20 fired=0 result=ok lost=0 sane=1",
+    )  # fmt: skip
+    assert inject(cast(Machine, says), "n", "fork", 1, 0) == 19
+
+
 @pytest.mark.parametrize(
     "line", ["sweep fork cannot=wait", "n=1 fired=1 result=failed lost=1 sane=1"]
 )

@@ -78,7 +78,7 @@ def inject(machine: Machine, nonce: str, workload: str, first: int, last: int) -
     Raises HarnessError if the kernel does anything but survive: then nothing was measured.
     """
     machine.send(f"probe {nonce} sweep {workload} nth {first} {last}")
-    fired = 0
+    fired, told = 0, first - 1  # a line is told of all n since the one before
     while True:
         match = machine.expect(rf"{line_pattern(nonce)}|{PROMPT}", "the sweep's next line")
         if match[1] is None:
@@ -89,7 +89,8 @@ def inject(machine: Machine, nonce: str, workload: str, first: int, last: int) -
         elif isinstance(event, CannotRun) or isinstance(event, Ran) and event.bad:
             raise HarnessError(f"the sweep of `{workload}` said: {match[1]}")
         elif isinstance(event, Ran):
-            fired += event.fired > 0
+            fired += event.n - told - (event.fired == 0)
+            told = event.n
         elif isinstance(event, Begun) and first > event.calls:
             raise HarnessError(f"`{workload}` has only {event.calls} allocations")
 
