@@ -134,7 +134,8 @@ kvminithart(void)
 {
   sfence_vma(); // the stores that made the table come before its first use
   kvmswitch(kernel_pagetable);
-  sfence_vma();
+  if (!FAULT(sfence_skipped_in_kvminithart))
+    sfence_vma();
 }
 
 // The physical address behind a kernel address of the running process, for devices.
