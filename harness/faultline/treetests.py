@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .bench import Bench
@@ -236,15 +236,23 @@ class _Run:
         return test_place(self.tests.places, name)
 
 
-def divide(names: Sequence[str], count: int) -> list[list[str]]:
-    """Divide tests into groups of about the same cost; each keeps the order of the list."""
+def divide(
+    names: Sequence[str],
+    count: int,
+    costs: Mapping[str, float] = COSTS,
+    usual: float = USUAL_COST,
+) -> list[list[str]]:
+    """Divide tests into groups of about the same cost; each keeps the order of the list.
+
+    `usual` is the cost of those that `costs` does not have.
+    """
     order = {name: index for index, name in enumerate(names)}
     found: list[list[str]] = [[] for _ in range(count)]
     spent = [0.0] * count
-    for name in sorted(names, key=lambda name: (-COSTS.get(name, USUAL_COST), order[name])):
+    for name in sorted(names, key=lambda name: (-costs.get(name, usual), order[name])):
         cheapest = spent.index(min(spent))
         found[cheapest].append(name)
-        spent[cheapest] += COSTS.get(name, USUAL_COST)
+        spent[cheapest] += costs.get(name, usual)
     return [sorted(group, key=lambda name: order[name]) for group in found]
 
 

@@ -10,7 +10,7 @@ from ..bench import Bench
 from ..elf import ElfImage
 from ..finding import Finding, Rule
 from ..machine import GuestDied, Machine, StillBusy
-from ..treetests import LOST_PAGES, UNFINISHED, NoTables, TreeTests, test_place
+from ..treetests import LOST_PAGES, UNFINISHED, NoTables, TreeTests, divide, test_place
 from . import check
 
 PARTS = 4
@@ -204,15 +204,8 @@ def _commands_of(machine: Machine, part: str, test: str) -> list[list[str]]:
 
 
 def groups(names: Sequence[str], count: int) -> list[list[str]]:
-    """Divide tests into groups of about the same cost; each keeps the order of the list."""
-    order = {name: index for index, name in enumerate(names)}
-    found: list[list[str]] = [[] for _ in range(count)]
-    spent = [0.0] * count
-    for name in sorted(names, key=lambda name: (-COSTS.get(name, USUAL_COST), order[name])):
-        cheapest = spent.index(min(spent))
-        found[cheapest].append(name)
-        spent[cheapest] += COSTS.get(name, USUAL_COST)
-    return [sorted(group, key=lambda name: order[name]) for group in found]
+    """Divide our tests into groups of about the same cost, by what ours cost."""
+    return divide(names, count, COSTS, USUAL_COST)
 
 
 def commands(names: Sequence[str]) -> Iterator[list[str]]:

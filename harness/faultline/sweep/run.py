@@ -270,7 +270,7 @@ class _Sweeper:
         elif isinstance(event, Stopped):
             if event.n > leg.tried:  # its line, a bad one, could not be read
                 leg.unread = True
-                self.tally.survived |= set(range(max(1, leg.next), event.n))
+                self._lived(leg, event.n)
                 leg.tried = event.n
             if memory.wrong_frees() > leg.wrong_frees:
                 self._freed_wrongly(memory, leg, event.n)
@@ -294,13 +294,17 @@ class _Sweeper:
             self.usual |= {one.rule for one in found}
         leg.looked = found
 
+    def _lived(self, leg: _Leg, end: int) -> None:
+        """Note that all since the last line were survived, up to the one before `end`."""
+        self.tally.survived |= set(range(max(1, leg.next), end))
+
     def _ran(self, memory: Memory, leg: _Leg, ran: Ran) -> None:
         """Take in a result. If it is bad the probe waits, and memory is that of this n."""
         if ran.n == 0 and (ran.bad or ran.result != "ok"):
             raise WorkloadFails(f"it ends with {ran}")
         for n in range(max(1, leg.next), ran.n):
             self.sweep.deaths.survived(self.paths.of(n))
-        self.tally.survived |= set(range(max(1, leg.next), ran.n + (ran.fired > 0)))
+        self._lived(leg, ran.n + (ran.fired > 0))
         leg.tried = ran.n
         if ran.fired:
             self.tally.points = max(self.tally.points, ran.n)
@@ -362,8 +366,7 @@ class _Sweeper:
 
     def _done(self, machine: Machine, memory: Memory, leg: _Leg, done: Done) -> int | None:
         machine.wait_prompt()
-        good = range(max(1, leg.next), min(done.n, self.tally.points) + 1)
-        self.tally.survived |= set(good)
+        self._lived(leg, min(done.n, self.tally.points) + 1)
         if memory.wrong_frees() > leg.wrong_frees and leg.tried:
             self._freed_wrongly(memory, leg, leg.tried)
         self._compare(machine, memory, leg)
@@ -400,7 +403,7 @@ class _Sweeper:
         n = leg.current(memory)
         if n == 0:
             raise WorkloadFails("the probe is gone", said)
-        self.tally.survived |= set(range(max(1, leg.next), n))
+        self._lived(leg, n)
         failure = Failure(
             rules.CHANGED,
             self._path(memory, leg, n),
@@ -419,7 +422,7 @@ class _Sweeper:
         if not leg.begun or leg.next == 0:
             raise _dies_anyway(died, self.bench)
         armed, current = memory.armed(), leg.current(memory)
-        self.tally.survived |= set(range(leg.next, current))
+        self._lived(leg, current)
         n = armed.n or current
         following = max(n, leg.tried) + 1
         refused = armed.n > 0 and armed.fired > 0
