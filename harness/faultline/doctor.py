@@ -10,10 +10,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .checks import Unchecked
-from .errors import HarnessError
-from .tlb import require_plugin, require_qemu
-
 MODULES = {
     "elftools": "python3-pyelftools",
     "jinja2": "python3-jinja2",
@@ -58,7 +54,7 @@ def needs() -> list[Need]:
         ),
         Need("C compiler (for mkfs)", first_line("cc", "--version"), "gcc"),
         Need("make", first_line("make", "--version"), "make"),
-        Need("the TLB checker's plugin", _plugin(), _qemu_package(), required=False),
+        _plugin(),
         Need(
             "bubblewrap (for others' trees)",
             first_line("bwrap", "--version"),
@@ -78,21 +74,28 @@ def _python() -> str:
     return sys.version.split()[0] if sys.version_info >= (3, 11) else ""
 
 
-def _plugin() -> str:
+def _plugin() -> Need:
+    """Look for the TLB checker's plugin.
+
+    What asks for it needs modules that may be missing, so they are imported only here.
+    """
+    name = "the TLB checker's plugin"
     try:
-        require_plugin()
-    except (Unchecked, HarnessError, OSError):
-        return ""
-    return "builds, and QEMU loads it"
-
-
-def _qemu_package() -> str:
-    """Return the package whose absence keeps the plugin from being loaded."""
+        from .checks import Unchecked
+        from .errors import HarnessError
+        from .tlb import require_plugin, require_qemu
+    except ModuleNotFoundError as error:
+        return Need(name, "", MODULES[error.name or ""], required=False)
     try:
         require_qemu()
     except (Unchecked, HarnessError):
-        return "qemu-system-riscv"  # of Debian 13, or bookworm-backports on 12
-    return "gcc"
+        # of Debian 13, or bookworm-backports on 12
+        return Need(name, "", "qemu-system-riscv", required=False)
+    try:
+        require_plugin()
+    except (Unchecked, HarnessError, OSError):
+        return Need(name, "", "gcc", required=False)
+    return Need(name, "builds, and QEMU loads it", "gcc", required=False)
 
 
 def first_line(program: str, *words: str) -> str:
@@ -118,7 +121,7 @@ def report(found: list[Need]) -> str:
     for need in found:
         state = need.found or ("MISSING" if need.required else "not installed (optional)")
         lines.append(f"{need.name:<32} {state}")
-    absent = [need.package for need in found if not need.found]
+    absent = dict.fromkeys(need.package for need in found if not need.found)
     if absent:
         lines += ["", "To install what is missing:", f"  apt-get install {' '.join(absent)}"]
     else:

@@ -51,7 +51,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["list", "rules"], 0, "page-leaked"),
         (["explain", "page-leaked"], 0, "found by leaks"),
         (["bench", "--matrix", "0"], 2, "expected at least 1"),
-        (["doctor"], 0, "Everything is there"),
+        (["doctor"], 0, "python module rich               installed"),
     ],
 )
 def test_status_and_words(words: list[str], status: int, says: str) -> None:
@@ -69,6 +69,20 @@ def test_doctor_names_what_to_install() -> None:
     done = run("doctor", FAULTLINE_QEMU="/nonexistent/qemu")
     assert done.returncode == 3
     assert "apt-get install qemu-system-misc" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["doctor", "matrix"])
+def test_doctor_speaks_before_anything_is_installed(command: str) -> None:
+    done = subprocess.run(  # -S: without what distributions add to Python
+        ["/usr/bin/python3", "-S", COMMAND, command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "apt-get install python3-pyelftools python3-jinja2" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_what_is_optional_does_not_fail_the_doctor() -> None:
