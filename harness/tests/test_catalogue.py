@@ -9,7 +9,7 @@ import pytest
 from faultline.catalogue import (
     CatalogueError, Fault, check_expectations, hooks, load, load_fault,
 )  # fmt: skip
-from faultline.cli import load_catalogue
+from faultline.commands.running import load_catalogue
 
 GOOD = """
 id = "some-fault"

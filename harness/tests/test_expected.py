@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faultline import cli, expected
+from faultline import expected
+from faultline.commands import matrix as command
+from faultline.commands.running import load_catalogue
 from faultline.catalogue import Expect
 from faultline.expected import ExpectedError, Seen, accepted, differences, load, save
 from faultline.finding import Finding, Where
@@ -128,8 +130,8 @@ def test_no_file_expects_nothing(tmp_path: Path) -> None:
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "expected.json"
-    monkeypatch.setattr(cli, "EXPECTED", path)
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "EXPECTED", path)
+    monkeypatch.setattr(command, "ROOT", tmp_path)
     save(path, {"some-fault": CAUGHT})
     return path
 
@@ -140,30 +142,30 @@ def run_of(*targets: TargetResult) -> Run:
 
 def test_the_command_s_status_and_words(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same, other = run_of(target(CAUGHT)), run_of(target(OTHER))
-    assert cli.compare(same, everything=True, accept=False) == EXIT_AS_EXPECTED
+    assert command.compare(same, everything=True, accept=False) == EXIT_AS_EXPECTED
     assert capsys.readouterr().out == ""
     text = file.read_text()
-    assert cli.compare(other, everything=True, accept=False) == EXIT_NOT
+    assert command.compare(other, everything=True, accept=False) == EXIT_NOT
     out = capsys.readouterr().out
     assert "newly misdiagnosed: some-fault: misdiagnosed by boot/kernel-panic in exit()" in out
     assert "make matrix ACCEPT=1" in out
     assert file.read_text() == text
-    assert cli.compare(other, everything=True, accept=True) == EXIT_AS_EXPECTED
+    assert command.compare(other, everything=True, accept=True) == EXIT_AS_EXPECTED
     assert load(file) == {"some-fault": OTHER}
-    assert cli.compare(other, everything=True, accept=False) == EXIT_AS_EXPECTED
+    assert command.compare(other, everything=True, accept=False) == EXIT_AS_EXPECTED
 
 
 def test_a_run_with_an_error_leaves_the_file_alone(file: Path) -> None:
     text = file.read_text()
     with pytest.raises(ExpectedError):
-        cli.compare(run_of(target(Seen("error"))), everything=True, accept=True)
+        command.compare(run_of(target(Seen("error"))), everything=True, accept=True)
     assert file.read_text() == text
 
 
 def test_this_project_s_file_is_of_this_project_s_faults() -> None:
-    known = load(cli.EXPECTED)
+    known = load(command.EXPECTED)
     ids = {target.id for target in clean_targets()}
-    ids |= {fault.id for fault in cli.load_catalogue()}
+    ids |= {fault.id for fault in load_catalogue()}
     assert set(known) <= ids, "run `make matrix ACCEPT=1`"
     assert {seen.verdict for seen in known.values()} <= {"clean", "caught", "no-oracle"}
-    assert expected.SCHEMA in cli.EXPECTED.read_text()
+    assert expected.SCHEMA in command.EXPECTED.read_text()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from faultline import cli
+from faultline.commands import facts
 from faultline.build import build_clean
 from faultline.checks import all_rules
 
@@ -185,7 +185,7 @@ def kernel() -> Path:
     if shutil.which(GDB) is None:
         pytest.skip(f"{GDB} is not installed: apt-get install {GDB}")
     build_clean(ROOT, "share")
-    named = re.search(rf"{GDB} (\S+\.elf)", cli.DEBUGGER)
+    named = re.search(rf"{GDB} (\S+\.elf)", facts.DEBUGGER)
     assert named, "explain's header names no kernel"
     return ROOT / named[1]
 

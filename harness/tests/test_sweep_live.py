@@ -10,7 +10,7 @@ from conftest import ROOT
 from faultline.bench import Bench
 from faultline.build import KPTS, build_clean, build_variant
 from faultline.checks import all_checks
-from faultline.cli import load_catalogue
+from faultline.commands.running import load_catalogue
 from faultline.runner import run_check
 from faultline.sweep.protocol import Choice
 from faultline.verdict import CheckResult

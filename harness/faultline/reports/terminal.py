@@ -135,7 +135,8 @@ def show(run: Run, console: Console, *, verbose: bool = False, matrix: bool = Fa
             console.print()
             console.print(points_grid(target.id, target.points))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in run.summary.items())
-    console.print(f"\n{len(run.targets)} targets: {counts}", highlight=False)
+    number = len(run.targets)
+    console.print(f"\n{number} target{'s' * (number != 1)}: {counts}", highlight=False)
 
 
 def explain(target: TargetResult, console: Console) -> None:
