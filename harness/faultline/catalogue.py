@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import HarnessError
 from .hooks import HOOK
+from .tomlentry import TomlEntry, read_toml
 
 CLASSES = (
     "kalloc", "unmap", "sfence", "satp", "mapping", "mirror", "vmprint", "accounting",
@@ -68,80 +68,45 @@ class Fault:
         return " ".join(f"-D{name}={value}" for name, value in self.defines)
 
 
-class _Entry:
-    """Strict access to one TOML file; every key must be asked for."""
+class _Entry(TomlEntry):
+    """One table of a catalogue file."""
 
-    def __init__(self, path: Path, table: dict[str, Any], prefix: str = "") -> None:
-        self.path, self.table, self.prefix = path, table, prefix
-        self.asked: set[str] = set()
-
-    def error(self, key: str, what: str) -> CatalogueError:
-        return CatalogueError(f"{self.path}: {self.prefix}{key}: {what}")
-
-    def get(self, key: str, kind: type, *, required: bool = True) -> Any:
-        self.asked.add(key)
-        if key not in self.table:
-            if required:
-                raise self.error(key, "missing")
-            return None
-        value = self.table[key]
-        if type(value) is not kind:
-            found = type(value).__name__
-            raise self.error(key, f"expected {kind.__name__}, found {found}: {value!r}")
-        if value == "" and required:
-            raise self.error(key, "must not be empty")
-        return value
-
-    def end(self) -> None:
-        for key in self.table:
-            if key not in self.asked:
-                known = ", ".join(sorted(self.asked))
-                raise self.error(key, f"unknown key; known here: {known}")
+    Error = CatalogueError
 
 
 def load_fault(path: Path) -> Fault:
-    """Read one catalogue file; raises CatalogueError, naming the file and the key."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogueError(f"{path}: {error}") from error
-    entry = _Entry(path, table)
-    identity = str(entry.get("id", str))
+    """Read one catalogue file; raises CatalogueError, naming the file, the line and the key."""
+    entry = _Entry(path, *read_toml(path, CatalogueError))
+    identity = entry.text("id")
     if not _ID.fullmatch(identity):
         raise entry.error("id", f"expected letters, digits and single hyphens: {identity!r}")
     if identity != path.stem:
         raise entry.error("id", f"is {identity!r}, but the file is called {path.name}")
-    fault_class = str(entry.get("class", str))
-    if fault_class not in CLASSES:
-        raise entry.error("class", f"is {fault_class!r}, expected one of {', '.join(CLASSES)}")
-    harts = entry.get("smp", int, required=False)
-    if harts is not None and not 1 <= harts <= MAX_HARTS:
+    harts = entry.whole("smp", required=False)
+    if "smp" in entry.table and not 1 <= harts <= MAX_HARTS:
         raise entry.error("smp", f"is {harts}, expected 1 to {MAX_HARTS}")
     fault = Fault(
         identity,
-        fault_class,
-        str(entry.get("summary", str)),
-        str(entry.get("story", str)).strip(),
-        _expect(_Entry(path, entry.get("expect", dict), "expect.")),
+        str(entry.choice("class", {name: name for name in CLASSES})),
+        entry.text("summary"),
+        entry.text("story").strip(),
+        _expect(entry.below("expect")),
         _defines(entry),
-        harts,
+        harts or None,
     )
     entry.end()
     return fault
 
 
 def _expect(entry: _Entry) -> Expect:
-    reason = entry.get("no-oracle", str, required=False)
-    if reason is not None:
-        if not reason:
-            raise entry.error("no-oracle", "must say why there is no oracle")
+    reason = entry.text("no-oracle", required=False)
+    if reason:
         entry.end()
         return Expect(no_oracle=reason)
-    check, rule = entry.get("check", str), entry.get("rule", str)
-    function = entry.get("function", str, required=False) or ""
-    test = entry.get("test", str, required=False) or ""
-    workload = entry.get("workload", str, required=False) or ""
-    through = entry.get("through", str, required=False) or ""
+    check, rule = entry.text("check"), entry.text("rule")
+    function, test, workload, through = (
+        entry.text(key, required=False) for key in ("function", "test", "workload", "through")
+    )
     entry.end()
     if test and check != TESTS:
         raise entry.error("test", f"only check {TESTS} has tests, this is {check}")
@@ -154,15 +119,11 @@ def _expect(entry: _Entry) -> Expect:
 
 
 def _defines(entry: _Entry) -> tuple[tuple[str, str], ...]:
-    table = entry.get("define", dict, required=False) or {}
-    found = []
-    for name, value in table.items():
+    table = entry.numbers("define", required=False)
+    for name in table:
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-            raise entry.error(f"define.{name}", "expected a macro's name in capitals")
-        if type(value) is not int:
-            raise entry.error(f"define.{name}", f"expected int, found {value!r}")
-        found.append((name, str(value)))
-    return tuple(found)
+            raise entry.error("define", f"{name}: expected a macro's name in capitals")
+    return tuple((name, str(value)) for name, value in table.items())
 
 
 def hooks(kernel: Path) -> dict[str, list[Path]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .errors import HarnessError
+from .tomlentry import TomlEntry, read_toml
 
 NEWLINES = {"lf": "\n", "crlf": "\r\n"}
 ENCODINGS = ("utf-8", "latin-1")
@@ -70,83 +70,52 @@ class Style:
         return f"grade-lab-{self.lab}" if self.lab else "grade-xv6"
 
 
-class _Table:
-    """Strict access to a file's table: every key must be asked for."""
+class _Entry(TomlEntry):
+    """One table of a style."""
 
-    def __init__(self, path: Path, table: dict[str, Any], prefix: str = "") -> None:
-        self.path, self.table, self.prefix = path, dict(table), prefix
+    Error = StyleError
 
-    def error(self, key: str, what: str) -> StyleError:
-        return StyleError(f"{self.path}: {self.prefix}{key}: {what}")
-
-    def take(self, key: str, kind: type, default: Any = None) -> Any:
-        value = self.table.pop(key, default)
-        if value is None:
-            raise self.error(key, "missing")
-        if type(value) is not kind:
-            raise self.error(
-                key, f"expected {kind.__name__}, found {type(value).__name__}: {value!r}"
-            )
-        return value
-
-    def choice(self, key: str, choices: Mapping[Any, Any], default: Any) -> Any:
-        value = self.table.pop(key, default)
-        if value not in choices:
-            known = ", ".join(str(one) for one in choices)
-            raise self.error(key, f"is {value!r}, expected one of {known}")
-        return choices[value]
-
-    def words(self, key: str) -> tuple[str, ...]:
-        return self.checked_words(key, self.take(key, list, []))
-
-    def checked_words(self, key: str, value: Any) -> tuple[str, ...]:
-        if type(value) is not list or not all(type(word) is str for word in value):
-            raise self.error(key, f"expected a list of strings, found {value!r}")
-        return tuple(value)
-
-    def texts(self, key: str) -> dict[str, str]:
-        table = self.take(key, dict, {})
-        for name, value in table.items():
-            if type(value) is not str:
-                raise self.error(f"{key}.{name}", f"expected str, found {value!r}")
-        return {name: value.removeprefix("\n") for name, value in table.items()}
+    def by_name(self, key: str) -> dict[str, str]:
+        """Return a table of texts, without the newline that a text may begin with."""
+        table = self.below(key, required=False)
+        return {name: str(table.get(name, str, "a text")).removeprefix("\n") for name in table.table}
 
     def lists(self, key: str) -> dict[str, tuple[str, ...]]:
-        table = self.take(key, dict, {})
-        return {name: self.checked_words(f"{key}.{name}", table[name]) for name in table}
+        """Return a table of lists of texts."""
+        table = self.below(key, required=False)
+        return {name: tuple(table.texts(name)) for name in table.table}
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts, or an empty one."""
+        return tuple(self.texts(key, required=False))
 
     def edits(self) -> tuple[Edit, ...]:
-        found = []
-        for number, each in enumerate(self.take("edit", list, []), 1):
-            table = _Table(self.path, each, f"edit {number}: ")
-            try:
-                pattern = re.compile(table.take("pattern", str), re.MULTILINE)
-            except re.error as error:
-                raise table.error("pattern", str(error)) from error
-            file, to = table.take("file", str), table.take("to", str)
-            found.append(Edit(file, pattern, to, table.take("every", bool, False)))
-            table.end()
-        return tuple(found)
-
-    def end(self) -> None:
-        for key in self.table:
-            raise self.error(key, "unknown key")
+        """Return what [[edit]] says is to be replaced."""
+        return tuple(_edit(entry) for entry in self.tables("edit", required=False))
 
 
-def _read(path: Path) -> _Table:
+def _edit(entry: _Entry) -> Edit:
     try:
-        return _Table(path, tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StyleError(f"{path}: {error}") from error
+        pattern = re.compile(entry.text("pattern"), re.MULTILINE)
+    except re.error as error:
+        raise entry.error("pattern", str(error)) from error
+    to = str(entry.get("to", str, "a text"))
+    edit = Edit(entry.text("file"), pattern, to, entry.yes("every"))
+    entry.end()
+    return edit
+
+
+def _read(path: Path) -> _Entry:
+    return _Entry(path, *read_toml(path, StyleError))
 
 
 def load_base(path: Path) -> Base:
     """Read what all styles have in common; raises StyleError."""
-    table = _read(path)
+    entry = _read(path)
     base = Base(
-        table.words("leave_out"), table.words("library"), table.lists("parts"), table.edits()
+        entry.words("leave_out"), entry.words("library"), entry.lists("parts"), entry.edits()
     )
-    table.end()
+    entry.end()
     return base
 
 
@@ -157,42 +126,41 @@ def load_styles(folder: Path) -> dict[str, Style]:
     """
     read = {path.stem: _read(path) for path in sorted(folder.glob("*.toml"))}
     styles: dict[str, Style] = {}
-    for name, own in read.items():
-        table = _Table(own.path, own.table)
-        like = table.take("like", str, "")
+    for name, entry in read.items():
+        like = entry.text("like", required=False)
         if like and ("like" in read[like].table if like in read else True):
-            raise own.error("like", f"is {like!r}, expected a style that is like no other")
+            raise entry.error("like", f"is {like!r}, expected a style that is like no other")
         if like:
-            table.table = {**read[like].table, **table.table}
-        styles[name] = _style(name, table)
+            entry = dataclasses.replace(entry, table={**read[like].table, **entry.table})
+        styles[name] = _style(name, entry)
     return styles
 
 
-def _style(name: str, table: _Table) -> Style:
-    time: datetime.datetime = table.take("time", datetime.datetime)
+def _style(name: str, entry: _Entry) -> Style:
+    time: datetime.datetime = entry.get("time", datetime.datetime, "a time")
     if time.tzinfo is None:
-        raise table.error("time", "expected a zone, such as the Z of 2020-10-20T12:00:00Z")
+        raise entry.error("time", "expected a zone, such as the Z of 2020-10-20T12:00:00Z")
     kinds = {kind: kind for kind in STALE_KINDS}
-    stale = _Table(table.path, table.take("stale", dict, {}), "stale.")
+    stale = entry.below("stale", required=False)
     style = Style(
         name,
-        table.take("summary", str),
+        entry.text("summary"),
         int(time.timestamp()),
-        virtio=table.choice("virtio", {1: 1, 2: 2}, 2),
-        segments=table.choice("segments", {1: 1, 2: 2}, 2),
-        lab=table.take("lab", str, ""),
-        grader_mode=table.take("grader_mode", int, 0o755),
-        folder=table.take("folder", str, ""),
-        newline=table.choice("newline", NEWLINES, "lf"),
-        encoding=table.choice("encoding", {one: one for one in ENCODINGS}, "utf-8"),
-        leave_out=table.words("leave_out"),
-        texts=table.texts("texts"),
-        beside=table.texts("beside"),
-        stale={path: stale.choice(path, kinds, None) for path in list(stale.table)},
-        merge=table.lists("merge"),
-        move=table.texts("move"),
-        rename=table.texts("rename"),
-        edits=table.edits(),
+        virtio=entry.choice("virtio", {1: 1, 2: 2}, 2),
+        segments=entry.choice("segments", {1: 1, 2: 2}, 2),
+        lab=entry.text("lab", required=False),
+        grader_mode=entry.whole("grader_mode", required=False) or 0o755,
+        folder=entry.text("folder", required=False),
+        newline=entry.choice("newline", NEWLINES, "lf"),
+        encoding=entry.choice("encoding", {one: one for one in ENCODINGS}, "utf-8"),
+        leave_out=entry.words("leave_out"),
+        texts=entry.by_name("texts"),
+        beside=entry.by_name("beside"),
+        stale={path: stale.choice(path, kinds) for path in stale.table},
+        merge=entry.lists("merge"),
+        move=entry.by_name("move"),
+        rename=entry.by_name("rename"),
+        edits=entry.edits(),
     )
-    table.end()
+    entry.end()
     return style

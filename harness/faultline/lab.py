@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,9 @@ from .finding import Finding
 from .labentry import Entry, LabError
 from .labkinds import KINDS, Condition
 from .labpoints import ItemPoints, Points
-from .labtoml import key_lines
 from .labtree import restore
 from .postmortem import RULES as DEATH_RULES
+from .tomlentry import read_toml
 from .verdict import CheckResult
 
 LABS = Path(__file__).resolve().parents[2] / "labs"
@@ -171,12 +170,8 @@ def find_lab(word: str, folder: Path = LABS) -> Lab:
 
 def load_lab(path: Path, checks: Mapping[str, Check] | None = None) -> Lab:
     """Read a lab file; raises LabError, naming the file, the line and the key."""
-    try:
-        text = path.read_text("utf-8")
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LabError(f"{path}: {error}") from error
-    top = Entry(path, table, all_checks() if checks is None else checks, key_lines(text))
+    table, lines = read_toml(path, LabError)
+    top = Entry(path, table, lines, checks=all_checks() if checks is None else checks)
     title, pristine = top.text("title"), top.texts("pristine", required=False)
     for name in pristine:
         top.check_inside("pristine", name)

@@ -205,27 +205,30 @@ GOOD = 'summary = "s"\ntime = 2020-01-01T00:00:00Z\n'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("time = 2020-01-01T00:00:00Z\n", "summary: missing"),
-        ('summary = "s"\ntime = 2020-01-01T00:00:00\n', "time: expected a zone"),
-        (GOOD + "virtio = 3\n", "virtio: is 3, expected one of 1, 2"),
-        (GOOD + "lab = 3\n", "lab: expected str, found int: 3"),
-        (GOOD + "vitrio = 1\n", "vitrio: unknown key"),
-        (GOOD + 'leave_out = "a"\n', "leave_out: expected list, found str"),
-        (GOOD + "leave_out = [1]\n", "leave_out: expected a list of strings"),
-        (GOOD + '[stale]\na = "pdp-11"\n', "stale.a: is 'pdp-11', expected one of mach-o"),
-        (GOOD + "[rename]\na = 1\n", "rename.a: expected str, found 1"),
-        (GOOD + '[[edit]]\nfile = "a"\npattern = "("\nto = ""\n', "edit 1: pattern: "),
-        (GOOD + '[[edit]]\nfile = "a"\npattern = "b"\n', "edit 1: to: missing"),
-        (GOOD + 'like = "nothing"\n', "like: is 'nothing', expected a style"),
-        ("not toml", "Expected"),
+        ("time = 2020-01-01T00:00:00Z\n", "1: summary: missing"),
+        ('summary = "s"\ntime = 2020-01-01T00:00:00\n', "2: time: expected a zone"),
+        (GOOD + "virtio = 3\n", "3: virtio: is 3, expected one of 1, 2"),
+        (GOOD + "lab = 3\n", "3: lab: expected a text, found 3"),
+        (GOOD + "vitrio = 1\n", "3: vitrio: unknown key"),
+        (GOOD + 'leave_out = "a"\n', "3: leave_out: expected a list of texts, found 'a'"),
+        (GOOD + "leave_out = [1]\n", "3: leave_out: expected a list of texts, found 1 in it"),
+        (GOOD + '[stale]\na = "pdp-11"\n', "4: stale.a: is 'pdp-11', expected one of mach-o"),
+        (GOOD + "[stale]\na = []\n", "4: stale.a: is a list, expected one of mach-o"),
+        (GOOD + "[rename]\na = 1\n", "4: rename.a: expected a text, found 1"),
+        (GOOD + '[[edit]]\nfile = "a"\npattern = "("\nto = ""\n', "5: edit.pattern: "),
+        (GOOD + '[[edit]]\nfile = "a"\npattern = "b"\n', "3: edit.to: missing"),
+        (GOOD + 'like = "nothing"\n', "3: like: is 'nothing', expected a style"),
+        ("not toml", "1: Expected"),
     ],
 )
-def test_errors_in_a_style_name_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_in_a_style_name_file_line_and_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "odd.toml"
     path.write_text(text)
     with pytest.raises(StyleError) as error:
         load_styles(tmp_path)
-    assert str(error.value).startswith(f"{path}: {message}")
+    assert str(error.value).startswith(f"{path}:{message}")
 
 
 def test_a_style_like_another(tmp_path: Path) -> None:

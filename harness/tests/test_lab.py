@@ -20,7 +20,7 @@ from faultline.lab import PRISTINE, Lab, find_lab, lab_names, load_lab
 from faultline.labentry import Entry, LabError
 from faultline.labkinds import KINDS, Kind
 from faultline.labpoints import ItemPoints
-from faultline.labtoml import key_lines, line_of
+from faultline.tomllines import key_lines, line_of
 from faultline.treesource import Source
 from faultline.verdict import CheckResult, exit_status
 
@@ -103,7 +103,7 @@ def good(folder: Path) -> Lab:
         ('title = "ours"', 'title = "ours"\nweight = 2', 22, "part.weight: unknown key"),
         ('title = "ours"', 'title = "the course\'s"', 4, "part: two parts have the title"),
         ('"all tests"', '"answers"', 14, "part.item.title: two items have the title 'answers'"),
-        ('title = "a lab"', "title = ", 1, "at line 1, column 9"),
+        ('title = "a lab"', "title = ", 1, "Invalid value"),
     ],
 )
 def test_an_error_names_file_line_and_key(
@@ -115,7 +115,7 @@ def test_an_error_names_file_line_and_key(
         load_lab(path)
     assert says in str(error.value)
     assert str(error.value).startswith(str(path))
-    assert f":{line}: " in str(error.value) or f"line {line}," in str(error.value)
+    assert f":{line}: " in str(error.value)
 
 
 def test_a_lab_without_items_is_none(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_the_manual_s_example_is_a_lab_with_every_kind(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labkinds, "KINDS", made)
         exec(kind, {**known, "FILE_TOO_LONG": rule})
-    entry = Entry(tmp_path / "mine.toml", {"file": "a.c", "lines": 1}, {}, {})
+    entry = Entry(tmp_path / "mine.toml", {"file": "a.c", "lines": 1}, {})
     look = made["lines"](entry).file
     assert look is not None
     (tmp_path / "a.c").write_text("one\n")

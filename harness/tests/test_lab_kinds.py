@@ -23,7 +23,7 @@ from faultline.machine import Death, GuestDied, Machine, StillBusy
 
 
 def condition(kind: str, **keys: object) -> Condition:
-    entry = Entry(Path("mine.toml"), keys, all_checks(), {})
+    entry = Entry(Path("mine.toml"), keys, {}, checks=all_checks())
     found = KINDS[kind](entry)
     entry.end()
     return found
