@@ -13,7 +13,6 @@ from dataclasses import dataclass
 MODULES = {
     "elftools": "python3-pyelftools",
     "jinja2": "python3-jinja2",
-    "jsonschema": "python3-jsonschema",
     "junitparser": "python3-junitparser",
     "pexpect": "python3-pexpect",
     "rich": "python3-rich",
