@@ -132,7 +132,8 @@ kvmswitch(pagetable_t table)
 void
 kvminithart(void)
 {
-  sfence_vma(); // the stores that made the table come before its first use
+  if (!FAULT(sfence_skipped_in_kvminithart))
+    sfence_vma(); // the stores that made the table come before its first use
   kvmswitch(kernel_pagetable);
   if (!FAULT(sfence_skipped_in_kvminithart))
     sfence_vma();
@@ -157,7 +158,7 @@ pagetable_t
 kvmcreate(void)
 {
   pagetable_t table = table_alloc();
-  if (!table)
+  if (FAULT(kpt_root_unchecked) ? false : !table)
     return 0;
 #ifdef KPT_COPY
   if (map_kernel(table)) {

@@ -100,8 +100,20 @@ def build_apart(root: Path, kpt: str, fault: Fault) -> Build:
 
 def build_probe(root: Path) -> Path:
     """Build the program that is put into other trees' file systems; raises BuildFailed."""
-    _make(root, ["build/share/user/_probe", "O=build/share"])
-    return root / "build/share/user/_probe"
+    return build_program(root, "probe")
+
+
+def build_program(root: Path, name: str) -> Path:
+    """Build a user program; return its file as it goes into file systems, beside NAME.elf with
+    debug information. Raises BuildFailed."""
+    _make(root, [f"build/share/user/_{name}", "O=build/share"])
+    return root / f"build/share/user/_{name}"
+
+
+def build_plugin(root: Path) -> Path:
+    """Build the TLB checker's QEMU plugin with the host's compiler; raises BuildFailed."""
+    _make(root, ["tlb-plugin"])
+    return root / "build/tlb/faultline-tlb.so"
 
 
 def variant_folder(kpt: str, fault: Fault) -> str:

@@ -8,7 +8,6 @@ the rules. Here its addresses become places in the source.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import re
 import shutil
@@ -19,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import lifeline
 from .bench import Bench
-from .build import BUILD_SECONDS, BuildFailed
+from .build import build_plugin
 from .checks import Unchecked
 from .elf import ElfImage
 from .errors import HarnessError
@@ -30,11 +28,10 @@ from .ledger import responsible
 from .machine import Machine
 from .qemu import find_qemu
 from .sv39 import flag_words, pte_pa
-from .tlbrules import FREED_REACHABLE, RULES
+from .tlbrules import FREED_REACHABLE, RULES, UNFENCED_TABLE
 from .unwind import call_path, path_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = Path("build/tlb/faultline-tlb.so")
 REPORT = "tlb.jsonl"  # in the machine's folder
 OLDEST_QEMU = (9, 1)  # whose plugins can read registers
 LOAD_SECONDS = 60.0
@@ -118,27 +115,6 @@ def read_report(text: str) -> Report:
     return Report(begun, paging, more, tuple(violations))
 
 
-def build_plugin(root: Path = ROOT) -> Path:
-    """Build the plugin with the host's compiler; return its path. Raises BuildFailed."""
-    makefiles = ("-f", "harness/tlb/tlb.mk", "-f", "harness/tlb/plugin.mk")
-    (root / "build").mkdir(exist_ok=True)
-    with (root / "build/.tlb-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            ["make", "-s", "--no-print-directory", *makefiles, "tlb-plugin"],
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=BUILD_SECONDS,
-            preexec_fn=lifeline.child_setup(),
-            check=False,
-        )
-    if done.returncode != 0:
-        raise BuildFailed("make tlb-plugin failed:\n" + done.stdout.decode("utf-8", "replace"))
-    return root / PLUGIN
-
-
 def plugin_words(plugin: Path, elf: ElfImage | None = None) -> str:
     """Return QEMU's -plugin argument. With the kernel's ELF, its allocator is watched too."""
     words = [_quoted(plugin), "ram=ram", f"out={REPORT}"]
@@ -168,7 +144,7 @@ def require_plugin() -> Path:
     for tool in ("cc", "make"):
         if shutil.which(tool) is None:
             raise Unchecked(f"the TLB checker's plugin is built with {tool}: install gcc and make")
-    plugin = build_plugin()
+    plugin = build_plugin(ROOT)
     done = _load(plugin)
     if done.returncode != 0:
         raise Unchecked(f"QEMU does not load the TLB checker's plugin: {done.stderr.strip()}")
@@ -309,6 +285,12 @@ def _message(one: Violation, elf: ElfImage) -> str:
                 f"The entry at 0x{one.entry:x} was given the reserved encoding "
                 f"{entry_text(one.new)} at {change}."
             )
+        case "tlb-unfenced-table":
+            return (
+                f"Translation was turned on at {change}, and the {one.access} of 0x{one.va:x} at "
+                f"{use} walks through {page}, which was stored to since hart {one.hart} last "
+                "fenced: it may still read what was there before."
+            )
     return (
         f"The entry of 0x{one.va:x} was changed at {change} from {entry_text(one.old)} to "
         f"{entry_text(one.new)}, and the {one.access} at {use} may still use the old one: "
@@ -319,17 +301,22 @@ def _message(one: Violation, elf: ElfImage) -> str:
 def _cure(one: Violation) -> str:
     if one.fence == "none" or not one.fence.startswith("sfence"):
         return ""
-    return f"`{one.fence}` on hart {one.hart}, after the change and before the use, is enough."
+    between = "after the change and before the use"
+    if one.rule == UNFENCED_TABLE.name:
+        between = "after the stores and before satp is written"
+    return f"`{one.fence}` on hart {one.hart}, {between}, is enough."
 
 
 def _story(one: Violation, elf: ElfImage) -> str:
     """Tell both ends with their call paths."""
-    lines = [f"{'Left' if one.left else 'Changed'} by hart {one.change_hart} at"]
+    what = "Turned on" if one.rule == UNFENCED_TABLE.name else "Left" if one.left else "Changed"
+    lines = [f"{what} by hart {one.change_hart} at"]
     lines.append(_path(one.change, elf))
     if one.level >= 0:
         level = LEVELS[one.level]
         lines.append(f"entry 0x{one.entry:x} of the {level} level, 0x{one.va:x}:")
-        lines.append(f"  {entry_text(one.old)} -> {entry_text(one.new)}")
+        before = "" if one.rule == UNFENCED_TABLE.name else f"{entry_text(one.old)} -> "
+        lines.append(f"  {before}{entry_text(one.new)}")
     if one.freed:
         lines += [f"Page 0x{one.page:x} freed at", _path(one.freed, elf)]
     what = "Used" if one.access == "none" else f"Used by a {one.access} of 0x{one.va:x}"

@@ -100,6 +100,19 @@ RESERVED = Rule(
     "print/x perm               # has it W (4) without R (2)?\n"
     "backtrace",
 )
+UNFENCED_TABLE = Rule(
+    "tlb-unfenced-table",
+    "warning",
+    "Translation was turned on with a table that had been stored to since the hart's last "
+    "sfence.vma, if it had executed any, and the hart used the table. Writing satp takes effect at "
+    "once, but it does not wait for stores: the hart may walk the table as memory was before, "
+    "and fault at the very next instruction, with no handler that could help; what it reads "
+    "then may stay cached. Each hart needs a fence of its own, also the one that only loads "
+    "what another has made. QEMU's stores are done at once, so it never shows there. People "
+    "write satp in kvminithart() and leave the fence to the first return to the user.",
+    "Put an sfence.vma before the write of satp, and one after it.",
+    _FENCES.format(function="kvminithart"),
+)
 
 RULES = {
     rule.name: rule
@@ -111,5 +124,6 @@ RULES = {
         UNFENCED_VALID,
         STALE_PERMISSION,
         RESERVED,
+        UNFENCED_TABLE,
     )
 }

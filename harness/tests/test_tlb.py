@@ -12,6 +12,7 @@ from conftest import Compile
 from fakes import SOURCE
 
 from faultline import doctor, tlb
+from faultline.build import BuildFailed, build_plugin
 from faultline.checks import Unchecked
 from faultline.elf import ElfImage
 from faultline.errors import HarnessError
@@ -71,6 +72,20 @@ def test_the_models_severity_counts(compile_guest: Compile) -> None:
     elf = ElfImage(compile_guest(SOURCE, "c"))
     text = BEGIN + line(elf, "grow", "_start", severity="warning")
     assert [one.severity for one in findings(read_report(text), elf)] == ["warning"]
+
+
+def test_a_table_that_was_not_fenced_is_where_translation_was_turned_on(
+    compile_guest: Compile,
+) -> None:
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    said = line(elf, "kvmswitch", "run", rule="tlb-unfenced-table", severity="warning", new="0x20001001")
+    (found,) = findings(read_report(BEGIN + said), elf)
+    assert (found.severity, found.where.function) == ("warning", "grow")
+    assert "Translation was turned on at" in found.message
+    assert "page 0x80004000, which was stored to since hart 1 last fenced" in found.message
+    assert "after the stores and before satp is written" in found.message
+    assert "Turned on by hart 0 at" in found.evidence
+    assert "->" not in found.evidence  # what was there before is not known
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -186,6 +201,12 @@ def test_whether_qemu_loads_the_plugin(
     else:
         assert require_plugin().name == "faultline-tlb.so"
         assert "loads" in doctor_row()
+
+
+def test_a_plugin_that_cannot_be_built_says_what_make_said(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("tlb-plugin:\n\t@echo plugin.c:1: no such thing; exit 1\n")
+    with pytest.raises(BuildFailed, match=r"(?s)make tlb-plugin failed.*plugin\.c:1: no such thing"):
+        build_plugin(tmp_path)
 
 
 def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from faultline.bench import Bench
 from faultline.checks import Unchecked
 from faultline.checks import tlb as check
 from faultline.finding import Finding, Where
+from faultline.machine import Machine
 from faultline.tlb import Report, Violation
 from faultline.tlbrules import STALE_ASID, STALE_USE
 
@@ -23,18 +24,21 @@ class Guest:
     def __init__(self, harts: int) -> None:
         self.harts = harts
         self.sent: list[str] = []
+        self.used = 0.0  # processor seconds
+        self.share = 1.0  # of a processor, that it gets
 
     def wait_prompt(self) -> None:
         pass
 
-    def send(self, line: str) -> None:
-        self.sent.append(line)
-
-    def expect(self, pattern: str, what: str) -> None:
-        pass
+    def start(self, command: str) -> None:
+        self.sent.append(f"{command} &")
 
     def watch(self, seconds: float) -> None:
         self.sent.append("watch")
+        self.used += 2 * seconds * self.share
+
+    def processor_seconds(self) -> float:
+        return self.used
 
 
 @pytest.fixture
@@ -77,6 +81,7 @@ def test_one_hart_does_each_action_and_several_do_them_at_once(guests: list[Gues
     assert one.sent == ["fork", "pipe"]
     for guest, load in zip(several, check.LOADS.values(), strict=True):
         assert guest.sent.count("watch") == check.LOOKS
+        assert guest.used >= check.LOOKS * check.EFFORT
         assert [line for line in guest.sent if line != "watch"] == [
             f"probe n {words} &" for words in load
         ]
@@ -120,3 +125,19 @@ def test_what_was_looked_at_is_not_looked_at_again(
     monkeypatch.setattr(check, "findings", findings)
     run(1)
     assert seen == [one]
+
+
+@pytest.mark.parametrize(
+    ("share", "watches"),
+    [(1.0, check.LOOKS), (0.3, 3 * check.LOOKS), (0.0, check.PATIENCE * check.LOOKS)],
+)
+def test_on_a_busy_host_the_load_runs_longer_but_not_for_ever(
+    share: float, watches: int
+) -> None:
+    guest = Guest(3)
+    guest.share = share
+    bench = SimpleNamespace(nonce="n", say=lambda words: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "actions", lambda bench, machine: [])
+        list(check._load("programs", cast(Bench, bench), cast(Machine, guest)))
+    assert guest.sent.count("watch") == watches

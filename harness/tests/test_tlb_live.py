@@ -11,7 +11,8 @@ from tlb_guest import DATA, guest
 from faultline.elf import ElfImage
 from faultline.machine import Machine
 from faultline.qemu import Config, Limits
-from faultline.tlb import Violation, build_plugin, look, plugin_words, require_qemu
+from faultline.build import build_plugin
+from faultline.tlb import Violation, look, plugin_words, require_qemu
 
 pytestmark = pytest.mark.live
 LIMITS = Limits(boot=30.0, silence=30.0, output=100_000)
@@ -37,6 +38,10 @@ def clear(table: str = "last", index: int = 0) -> str:
     return f"  li a1, 0\n  la a0, {table} + {index * 8}\n  jal change\n"
 
 
+BARE = "  csrw satp, zero\n"
+MAKE_OTHER = change("page_b", "RW", "other_last", 1)  # a store to a table that is not loaded
+
+
 REMAP = change("page_b", "RW")
 GOOD = {
     "nothing_changes": TOUCH + WRITE,
@@ -53,6 +58,9 @@ GOOD = {
     # Wrong, but no fence would help: the kernel maps all of memory, free pages too.
     "free_reuse_while_mapped": TOUCH + FREE_A + ALLOC_A,
     "switch_free_root": TOUCH + OTHER + FENCE + FREE_ROOT,
+    "turn_on_fence_before": BARE + MAKE_OTHER + FENCE + OTHER + TOUCH,
+    "turn_on_fence_after": BARE + FENCE + MAKE_OTHER + OTHER + FENCE + TOUCH,
+    "turn_on_unchanged": BARE + FENCE + OTHER + TOUCH,
 }
 BAD = {
     "remap": ("tlb-stale-use", TOUCH + REMAP + TOUCH),
@@ -76,6 +84,7 @@ BAD = {
         change("page_b", "RW", "last", 1) + "  li s1, DATA + 4096\n" + TOUCH,
     ),
     "read_only": ("tlb-stale-permission", WRITE + change("page_a", "V|R|AD") + WRITE),
+    "turn_on": ("tlb-unfenced-table", BARE + FENCE + MAKE_OTHER + OTHER + TOUCH),
     "write_only": ("tlb-reserved", change("page_b", "V|W|AD", "last", 1)),
 }
 

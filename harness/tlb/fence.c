@@ -142,6 +142,7 @@ tlb_fence(struct tlb *t, unsigned hart, bool has_va, uint64_t va, bool has_asid,
       globals_recorded(t, hart, f.asid);
     records_remove(t, hart, fence_covers, &f);
     spaces_forgotten(t, &t->harts[hart], &f);
+    turn_on_fenced(t, hart);
   }
   quiet_update(t, hart);
 }

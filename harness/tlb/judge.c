@@ -150,6 +150,15 @@ may_differ(const struct tlb *t, const struct candidate *c)
   return c->record->by_leaving || c->record->old_pte != 0 || !t->config.svvptc;
 }
 
+// The hart may use c for its current space, as the end of a walk, and it may differ
+// from what memory says.
+static bool
+ends_translation(const struct tlb *t, const struct hart *h, const struct candidate *c)
+{
+  return candidate_usable(h, c) && may_differ(t, c) &&
+         (c->level == 0 || pte_kind(c->pte) != PTE_POINTER);
+}
+
 // The verdict on c being used where `now` is the current translation; docs/tlb.md has
 // the table.
 static enum tlb_severity
@@ -169,6 +178,20 @@ static enum tlb_severity *
 reported(const struct candidate *c)
 {
   return c->record != NULL ? &c->record->reported : &c->left->reported;
+}
+
+// Some access would find a difference between c and `now`, and it has not been
+// reported.
+static bool
+may_matter(const struct candidate *c, const struct candidate *now, uint64_t va)
+{
+  uint64_t rights = PTE_R | PTE_W | PTE_X | PTE_U, old_pa = 0, new_pa = 0;
+  bool old_leaf = leaf_page(c, va, &old_pa), new_leaf = leaf_page(now, va, &new_pa);
+  if (old_leaf && new_leaf && old_pa == new_pa &&
+      (c->pte & rights) == (now->pte & rights))
+    return false;
+  enum tlb_severity worst = old_leaf ? TLB_ERROR : new_leaf ? TLB_WARNING : TLB_NONE;
+  return worst > *reported(c);
 }
 
 static uint64_t
@@ -223,11 +246,36 @@ report(struct tlb *t, unsigned hart, const struct tlb_access *a,
   violation_report(t, &v);
 }
 
+// Nothing at va can be out of date: there is no translation, or nothing is unfenced.
+static bool
+never_stale(const struct tlb *t, unsigned hart, uint64_t va)
+{
+  const struct hart *h = &t->harts[hart];
+  return t->quiet[hart] || !h->active || h->current->page == NULL || !va_canonical(va);
+}
+
+bool
+tlb_settled(struct tlb *t, unsigned hart, uint64_t va)
+{
+  if (never_stale(t, hart, va))
+    return true;
+  const struct hart *h = &t->harts[hart];
+  struct candidate now;
+  walk_current(t, h, va, &now);
+  candidates_of(t, hart, va);
+  for (unsigned i = 0; i < t->candidates.n; i++) {
+    const struct candidate *c = &t->candidates.at[i];
+    if (ends_translation(t, h, c) && may_matter(c, &now, va))
+      return false;
+  }
+  return !turn_on_matters(t, h, va);
+}
+
 void
 tlb_access(struct tlb *t, unsigned hart, const struct tlb_access *a)
 {
   struct hart *h = &t->harts[hart];
-  if (t->quiet[hart] || !h->active || h->current->page == NULL || !va_canonical(a->va))
+  if (never_stale(t, hart, a->va))
     return;
   struct candidate now;
   walk_current(t, h, a->va, &now);
@@ -238,8 +286,7 @@ tlb_access(struct tlb *t, unsigned hart, const struct tlb_access *a)
   for (unsigned i = 0; i < t->candidates.n; i++) {
     const struct candidate *c = &t->candidates.at[i];
     bool same_page;
-    if (!candidate_usable(h, c) || !may_differ(t, c) ||
-        (c->level > 0 && pte_kind(c->pte) == PTE_POINTER))
+    if (!ends_translation(t, h, c))
       continue;
     enum tlb_severity s = compare(c, &now, a->va, a, &same_page);
     if (s <= *reported(c) || s < severity)
@@ -250,8 +297,10 @@ tlb_access(struct tlb *t, unsigned hart, const struct tlb_access *a)
     severity = s;
     worst_same_page = same_page;
   }
-  if (worst == NULL)
+  if (worst == NULL) {
+    turn_on_used(t, hart, a);
     return;
+  }
   *reported(worst) = severity;
   report(t, hart, a, worst, &now, severity, worst_same_page);
 }

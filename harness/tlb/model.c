@@ -22,9 +22,10 @@ tlb_new(const struct tlb_config *config)
   t->pages = zeroed(t->npages, sizeof(struct page *));
   t->watched = zeroed(t->npages, 1);
   t->freed = zeroed(t->npages, sizeof(struct freed_page));
+  t->stored = zeroed(t->npages, sizeof(uint64_t));
   t->harts = zeroed(config->harts, sizeof(struct hart));
   t->quiet = zeroed(config->harts, 1);
-  if (!t->pages || !t->watched || !t->freed || !t->harts || !t->quiet) {
+  if (!t->pages || !t->watched || !t->freed || !t->stored || !t->harts || !t->quiet) {
     t->config.harts = 0;
     t->npages = 0;
     tlb_free(t);
@@ -63,6 +64,7 @@ tlb_free(struct tlb *t)
   free(t->pages);
   free(t->watched);
   free(t->freed);
+  free(t->stored);
   free(t->harts);
   free(t->quiet);
   free(t);
@@ -116,6 +118,7 @@ tlb_satp(struct tlb *t, unsigned hart, uint64_t value, tlb_site site)
   h->current = after;
   h->active = after != NULL;
   h->satp = site;
+  turn_on_noted(t, hart, before != NULL, after != NULL);
   quiet_update(t, hart);
   if (after != NULL) {
     satp_freed_check(t, hart);
@@ -209,12 +212,14 @@ tlb_store(struct tlb *t, unsigned hart, uint64_t pa, unsigned size, uint64_t val
   if (!same && p->known && !p->spaces && !p->records && !p->nparents) {
     p->known = false; // a root that no hart has: it is read again when one does
     page_release(t, p);
+    tlb_page_stored(t, pa);
     return;
   }
   struct change change = {
       .t = t, .page = p, .index = index, .new_pte = new, .storer = hart, .site = site};
   change_recorded(&change);
   p->site[index] = site;
+  t->any_stored = t->now;
   page_set_word(t, p, index, new);
 }
 

@@ -26,6 +26,7 @@ struct page {
   unsigned records;            // of all harts, that point here
   struct link *parents;        // watched pages' words that point here
   unsigned nparents, capacity; // of parents
+  uint64_t stored;             // of the last store before it was watched; 0: none known
   uint64_t word[TABLE_ENTRIES];
   uint64_t changed[TABLE_ENTRIES]; // when the word's canonical form last changed
   tlb_site site[TABLE_ENTRIES];    // of the last store to it
@@ -82,8 +83,11 @@ struct hart {
   struct space *current; // NULL if not active
   struct space *spaces;  // current's among them
   unsigned nspaces;
-  struct away bare; // since when not active
-  tlb_site satp;    // the last write
+  struct away bare;   // since when not active
+  tlb_site satp;      // the last write
+  uint64_t fenced;    // when the hart last fenced all addresses
+  uint64_t turned_on; // when translation was, if no such fence and no report came since
+  tlb_site turned_on_at;
   unsigned nrecords;
   struct record *records[RECORD_BUCKETS]; // by level and slot
 };
@@ -118,6 +122,8 @@ struct tlb {
   struct page **pages; // by (pa - ram_base) / 4096; NULL: not watched
   uint8_t *watched, *quiet;
   struct freed_page *freed;
+  uint64_t *stored;    // by page: the last store while it was not watched
+  uint64_t any_stored; // the last store to any page, watched or not
   bool any_global;
   unsigned reserved; // words of a reserved encoding in all watched pages
   struct hart *harts;
@@ -173,6 +179,12 @@ bool candidate_usable(const struct hart *h, const struct candidate *c);
 
 // freed.c
 void satp_freed_check(struct tlb *t, unsigned hart);
+
+// turnon.c
+void turn_on_noted(struct tlb *t, unsigned hart, bool before, bool after);
+void turn_on_fenced(struct tlb *t, unsigned hart);
+bool turn_on_matters(const struct tlb *t, const struct hart *h, uint64_t va);
+void turn_on_used(struct tlb *t, unsigned hart, const struct tlb_access *a);
 
 // report.c
 void violation_report(struct tlb *t, struct tlb_violation *v);

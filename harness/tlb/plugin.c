@@ -66,7 +66,7 @@ instrument(struct qemu_plugin_insn *insn, unsigned mode)
                           .rest = (uint64_t)(decoded.offset + 2048),
                           .size = decoded.size,
                           .store = decoded.kind != INSN_LOAD,
-                          .user = mode == MODE_USER};
+                          .mode = mode};
   switch (decoded.kind) {
   case INSN_SATP:
     if (mode != MODE_USER)
@@ -107,11 +107,16 @@ on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
   if (count == 0)
     return;
+  uint32_t word = 0;
+  qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, 0), &word, sizeof(word));
   first = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
   last = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, count - 1));
   qemu_plugin_register_vcpu_tb_exec_cond_cb(
       tb, on_block, QEMU_PLUGIN_CB_R_REGS, QEMU_PLUGIN_COND_NE, events_attention(), 0,
-      pack((struct packed){.half_pc = first >> 1, .rest = last - first + 2}));
+      pack((struct packed){.half_pc = first >> 1,
+                           .rest = last - first + 2,
+                           .mode = mode,
+                           .fence = decode(word).kind == INSN_SFENCE}));
   for (size_t i = 0; i < count; i++)
     instrument(qemu_plugin_tb_get_insn(tb, i), mode);
 }

@@ -13,37 +13,51 @@
 #include "tlb.h"
 
 enum { SSTATUS_SUM = 1 << 18, SSTATUS_MXR = 1 << 19 };
-enum { CACHED = 64 }; // pages that a hart remembers as not watched
+enum { CACHED = 64 }; // pages that a hart remembers, of each kind
 
-// One hart, in a scoreboard. Written by the hart's own thread only, but for
-// `attention`.
-struct hart {
-  // Not 0: blocks, loads and stores have to be looked at. Tested in line.
-  uint64_t attention;
-  bool satp_written; // by an instruction at the end of the block before
-  tlb_site satp_site;
-  uint64_t pc; // of the access that the model is looking at
-  // Virtual pages that stores have hit and that are not watched, each with the
-  // `generation` in which this was so.
+// Virtual pages about which something was found out, each with the `generation` in
+// which it was so.
+struct pages {
   struct {
     uint64_t page, generation;
-  } unwatched[CACHED];
+  } at[CACHED];
+};
+
+// One hart. Written by its own thread only, but satp_written is read by others.
+struct hart {
+  bool satp_written; // by an instruction at the end of the block before
+  tlb_site satp_site;
+  uint64_t pc;            // of the access that the model is looking at
+  struct pages unwatched; // stores have hit them, and they are no page tables
+  struct pages settled;   // no access to them can be a violation
 };
 
 static struct options options;
 static unsigned harts;
-static struct qemu_plugin_scoreboard *score;
+static struct hart *hart_at;
+// For each hart a word that is not 0 while its blocks, loads and stores have to be
+// looked at. Tested in line.
+static struct qemu_plugin_scoreboard *attention;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of the model and the report
 static struct tlb *model;
 static const uint8_t *quiet, *watched;
-// Grows when a page may have come to be watched, or a virtual page may have come to lie
-// elsewhere.
+// Grows when a page may have come to be watched, a virtual page may have come to lie
+// elsewhere, or what a hart may have cached may have come to differ from memory.
 static uint64_t generation = 1;
 
-static struct hart *
-hart_of(unsigned number)
+static bool
+remembered(const struct pages *pages, uint64_t page, uint64_t now)
 {
-  return qemu_plugin_scoreboard_find(score, number);
+  unsigned slot = page % CACHED;
+  return pages->at[slot].page == page && pages->at[slot].generation == now;
+}
+
+static void
+remember(struct pages *pages, uint64_t page, uint64_t now)
+{
+  unsigned slot = page % CACHED;
+  pages->at[slot].page = page;
+  pages->at[slot].generation = now;
 }
 
 static void
@@ -76,21 +90,27 @@ pc_of(struct packed packed)
   return (uint64_t)((int64_t)((uint64_t)packed.half_pc << 25) >> 24);
 }
 
+static bool
+is_quiet(unsigned number)
+{
+  return __atomic_load_n(&quiet[number], __ATOMIC_RELAXED);
+}
+
 // After an event, with the lock held.
 static void
 look_where_needed(void)
 {
   for (unsigned i = 0; i < harts; i++) {
-    struct hart *hart = hart_of(i);
+    uint64_t *word = qemu_plugin_scoreboard_find(attention, i);
     uint64_t wanted =
-        !quiet[i] || __atomic_load_n(&hart->satp_written, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&hart->attention, __ATOMIC_RELAXED) != wanted)
-      __atomic_store_n(&hart->attention, wanted, __ATOMIC_RELAXED);
+        !is_quiet(i) || __atomic_load_n(&hart_at[i].satp_written, __ATOMIC_RELAXED);
+    if (__atomic_load_n(word, __ATOMIC_RELAXED) != wanted)
+      __atomic_store_n(word, wanted, __ATOMIC_RELAXED);
   }
 }
 
 static void
-forget_unwatched(void)
+forget_pages(void)
 {
   __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
 }
@@ -102,7 +122,7 @@ on_violation(void *arg, const struct tlb_violation *v)
   if (v->kind == TLB_NO_ACCESS) {
     report_violation(v, NULL);
   } else {
-    struct place use = guest_place(hart_of(v->use_hart)->pc);
+    struct place use = guest_place(hart_at[v->use_hart].pc);
     report_violation(v, &use);
   }
 }
@@ -118,7 +138,7 @@ read_word(void *arg, uint64_t pa)
 void
 on_satp(unsigned number, void *data)
 {
-  struct hart *hart = hart_of(number);
+  struct hart *hart = &hart_at[number];
   struct place place = guest_place(pc_of(unpack(data)));
 
   pthread_mutex_lock(&lock);
@@ -137,32 +157,64 @@ on_fence(unsigned number, void *data)
 
   pthread_mutex_lock(&lock);
   tlb_fence(model, number, packed.rs1 != 0, va, packed.rest != 0, asid);
-  forget_unwatched();
+  forget_pages();
   look_where_needed();
   pthread_mutex_unlock(&lock);
 }
 
-// With the lock held: an access of one page.
+// An access to one page, while the hart needs attention.
 static void
-access_page(unsigned number, enum tlb_kind kind, uint64_t va, bool user, uint64_t pc)
+access_page(unsigned number, enum tlb_kind kind, uint64_t va, struct packed packed,
+            uint64_t pc)
 {
-  uint64_t sstatus = user ? 0 : guest_sstatus();
-  struct tlb_access access = {.kind = kind,
-                              .va = va,
-                              .user = user,
-                              .sum = (sstatus & SSTATUS_SUM) != 0,
-                              .mxr = (sstatus & SSTATUS_MXR) != 0};
-  hart_of(number)->pc = pc;
-  tlb_access(model, number, &access);
+  struct hart *hart = &hart_at[number];
+  bool user = packed.mode == MODE_USER;
+  uint64_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+  if (remembered(&hart->settled, va / PAGE, now))
+    return;
+
+  pthread_mutex_lock(&lock);
+  if (tlb_settled(model, number, va)) {
+    remember(&hart->settled, va / PAGE, now);
+  } else {
+    uint64_t sstatus = user ? 0 : guest_sstatus();
+    struct tlb_access access = {.kind = kind,
+                                .va = va,
+                                .user = user,
+                                .sum = (sstatus & SSTATUS_SUM) != 0,
+                                .mxr = (sstatus & SSTATUS_MXR) != 0,
+                                .fence = packed.fence};
+    hart->pc = pc;
+    tlb_access(model, number, &access);
+    look_where_needed();
+  }
+  pthread_mutex_unlock(&lock);
 }
 
 static void
-access_range(unsigned number, enum tlb_kind kind, uint64_t va, uint64_t size, bool user,
-             uint64_t pc)
+access_range(unsigned number, enum tlb_kind kind, uint64_t va, uint64_t size,
+             struct packed packed, uint64_t pc)
 {
-  access_page(number, kind, va, user, pc);
+  access_page(number, kind, va, packed, pc);
   if ((va ^ (va + size - 1)) / PAGE != 0)
-    access_page(number, kind, (va + size - 1) & -(uint64_t)PAGE, user, pc);
+    access_page(number, kind, (va + size - 1) & -(uint64_t)PAGE, packed, pc);
+}
+
+// The write of satp at the end of the block before has been done.
+static void
+take_satp(unsigned number)
+{
+  struct hart *hart = &hart_at[number];
+  uint64_t satp = guest_satp();
+
+  pthread_mutex_lock(&lock);
+  hart->satp_written = false;
+  tlb_satp(model, number, satp, hart->satp_site);
+  forget_pages();
+  look_where_needed();
+  if (satp != 0)
+    report_paging();
+  pthread_mutex_unlock(&lock);
 }
 
 // At the start of a block, while the hart needs attention.
@@ -170,23 +222,13 @@ void
 on_block(unsigned number, void *data)
 {
   struct packed packed = unpack(data);
-  struct hart *hart = hart_of(number);
-  unsigned mode = guest_mode();
-  uint64_t pc = guest_pc();
 
-  pthread_mutex_lock(&lock);
-  if (hart->satp_written) {
-    uint64_t satp = guest_satp();
-    hart->satp_written = false;
-    tlb_satp(model, number, satp, hart->satp_site);
-    forget_unwatched();
-    if (satp != 0)
-      report_paging();
-  }
-  if (mode != MODE_MACHINE && !quiet[number])
-    access_range(number, TLB_FETCH, pc, packed.rest, mode == MODE_USER, pc);
-  look_where_needed();
-  pthread_mutex_unlock(&lock);
+  if (hart_at[number].satp_written)
+    take_satp(number);
+  if (packed.mode == MODE_MACHINE || is_quiet(number))
+    return;
+  uint64_t pc = guest_pc();
+  access_range(number, TLB_FETCH, pc, packed.rest, packed, pc);
 }
 
 // Before a load or store, while the hart needs attention.
@@ -196,11 +238,9 @@ on_access(unsigned number, void *data)
   struct packed packed = unpack(data);
   uint64_t va = guest_x(packed.rs1) + packed.rest - 2048;
 
-  pthread_mutex_lock(&lock);
-  if (!quiet[number])
+  if (!is_quiet(number))
     access_range(number, packed.store ? TLB_STORE : TLB_LOAD, va, 1ull << packed.size,
-                 packed.user, pc_of(packed));
-  pthread_mutex_unlock(&lock);
+                 packed, pc_of(packed));
 }
 
 // After a store to a page that the model watches.
@@ -214,7 +254,7 @@ watched_store(unsigned number, uint64_t pa, uint64_t size, uint64_t pc)
   for (uint64_t at = pa & -8ull; at < pa + size; at += 8)
     if (guest_in_ram(at, 8))
       tlb_store(model, number, at, 8, guest_word(at), site);
-  forget_unwatched();
+  forget_pages();
   look_where_needed();
   pthread_mutex_unlock(&lock);
 }
@@ -231,11 +271,10 @@ void
 on_store(unsigned number, qemu_plugin_meminfo_t info, uint64_t va, void *data)
 {
   struct packed packed = unpack(data);
-  struct hart *hart = hart_of(number);
-  uint64_t page = va / PAGE, now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-  unsigned slot = page % CACHED;
+  struct hart *hart = &hart_at[number];
+  uint64_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
 
-  if (hart->unwatched[slot].page == page && hart->unwatched[slot].generation == now)
+  if (remembered(&hart->unwatched, va / PAGE, now))
     return;
   struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, va);
   if (where == NULL)
@@ -244,8 +283,8 @@ on_store(unsigned number, qemu_plugin_meminfo_t info, uint64_t va, void *data)
   if (!qemu_plugin_hwaddr_is_io(where) && is_watched(pa)) {
     watched_store(number, pa, 1ull << qemu_plugin_mem_size_shift(info), pc_of(packed));
   } else {
-    hart->unwatched[slot].page = page;
-    hart->unwatched[slot].generation = now;
+    tlb_page_stored(model, pa);
+    remember(&hart->unwatched, va / PAGE, now);
   }
 }
 
@@ -256,6 +295,8 @@ on_machine_store(unsigned number, qemu_plugin_meminfo_t info, uint64_t va, void 
   if (is_watched(va))
     watched_store(number, va, 1ull << qemu_plugin_mem_size_shift(info),
                   pc_of(unpack(data)));
+  else
+    tlb_page_stored(model, va);
 }
 
 // Before the allocator's functions: kfree's first instruction, kalloc's return.
@@ -314,7 +355,10 @@ events_prepare(const struct options *asked, unsigned how_many)
 {
   options = *asked;
   harts = how_many;
-  score = qemu_plugin_scoreboard_new(sizeof(struct hart));
+  hart_at = calloc(harts, sizeof(*hart_at));
+  attention = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+  if (hart_at == NULL)
+    give_up("the harts", "out of memory");
 }
 
 void
@@ -329,5 +373,5 @@ events_begin(void)
 qemu_plugin_u64
 events_attention(void)
 {
-  return (qemu_plugin_u64){score, offsetof(struct hart, attention)};
+  return (qemu_plugin_u64){attention, 0};
 }

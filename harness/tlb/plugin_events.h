@@ -36,7 +36,8 @@ struct packed {
   uint64_t rest : 13; // an access's offset + 2048; sfence.vma's rs2; a block's length
   uint64_t size : 3;
   uint64_t store : 1;
-  uint64_t user : 1;
+  uint64_t mode : 2;
+  uint64_t fence : 1; // a block that begins with an sfence.vma
 };
 
 void *pack(struct packed packed);

@@ -93,7 +93,7 @@ quiet_update(struct tlb *t, unsigned hart)
   const struct hart *h = &t->harts[hart];
   bool quiet = true;
   if (h->active) {
-    quiet = h->nrecords == 0;
+    quiet = h->nrecords == 0 && !h->turned_on;
     for (const struct space *s = h->spaces; quiet && s != NULL; s = s->next)
       quiet = s == h->current || (s->asid != h->current->asid && !t->any_global);
   }

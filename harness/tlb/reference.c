@@ -63,7 +63,7 @@ read_table(const struct reference *r, struct ref_hart *h, uint64_t pa, uint64_t 
   insert(&h->cache[level][place(va, level)], pte, h->asid, global || pte_global(pte));
 }
 
-void
+static void
 ref_fill(struct reference *r)
 {
   for (unsigned i = 0; i < r->harts; i++) {
@@ -89,9 +89,27 @@ ref_fill(struct reference *r)
 }
 
 void
+ref_store(struct reference *r, uint64_t pa, uint64_t old)
+{
+  uint64_t word = (pa - r->ram_base) / 8;
+  r->stored[word / TABLE_ENTRIES] = ++r->now;
+  if (pte_canonical(old) != pte_canonical(r->ram[word]))
+    r->changed[word] = r->now;
+  ref_fill(r);
+}
+
+void
 ref_satp(struct reference *r, unsigned hart, uint64_t value)
 {
   struct ref_hart *h = &r->hart[hart];
+  r->now++;
+  if (value >> 60 != 8) {
+    h->turned_on = 0;
+  } else if (!h->active) {
+    h->turned_on = r->now;
+    for (unsigned i = 0; i < REF_PAGES; i++)
+      h->stored[i] = r->stored[i] > h->fenced;
+  }
   h->active = value >> 60 == 8;
   h->root = value << 20 >> 8;
   h->asid = value >> 44;
@@ -103,6 +121,11 @@ ref_fence(struct reference *r, unsigned hart, bool has_va, uint64_t va, bool has
           uint64_t asid)
 {
   struct ref_hart *h = &r->hart[hart];
+  r->now++;
+  if (!has_va) {
+    h->turned_on = 0;
+    h->fenced = r->now;
+  }
   for (int level = 0; level <= 2; level++) {
     for (unsigned n = 0; n < REF_SLOTS; n++) {
       if (has_va && n != place(va, level))
@@ -230,6 +253,24 @@ ref_leads_to(const struct reference *r, unsigned hart, uint64_t page, bool leaf)
           return true;
       }
     }
+  }
+  return false;
+}
+
+bool
+ref_unordered(const struct reference *r, unsigned hart, uint64_t va, bool word)
+{
+  const struct ref_hart *h = &r->hart[hart];
+  uint64_t table = h->root;
+  for (int level = 2; h->turned_on && level >= 0 && in_ram(r, table); level--) {
+    uint64_t at = (table - r->ram_base) / 8 + va_slot(va, level) % TABLE_ENTRIES;
+    uint64_t page = at / TABLE_ENTRIES;
+    if (word ? r->changed[at] > h->fenced && r->stored[page] <= h->turned_on
+             : h->stored[page])
+      return true;
+    if (pte_kind(r->ram[at]) != PTE_POINTER)
+      return false;
+    table = pte_pa(r->ram[at]);
   }
   return false;
 }

@@ -12,6 +12,7 @@
 #define REF_INDICES 3
 #define REF_SLOTS   (REF_INDICES * REF_INDICES * REF_INDICES)
 #define REF_VALUES  256 // at most, in one slot of one hart
+#define REF_PAGES   12  // of RAM, at most
 
 struct ref_entry {
   uint64_t pte; // canonical
@@ -29,12 +30,18 @@ struct ref_hart {
   uint64_t root;
   uint16_t asid;
   struct ref_slot cache[3][REF_SLOTS]; // by level and slot, in order of REF_INDICES
+  // Translation has been turned on at this time, if no fence came since; and which
+  // pages had been stored to since the fence before.
+  uint64_t turned_on, fenced;
+  bool stored[REF_PAGES];
 };
 
 struct reference {
   unsigned harts;
   uint64_t ram_base, ram_size;
   const uint64_t *ram;
+  uint64_t now, stored[REF_PAGES];             // when, each page
+  uint64_t changed[REF_PAGES * TABLE_ENTRIES]; // when, each word's canonical form
   struct ref_hart hart[3];
 };
 
@@ -49,11 +56,11 @@ struct ref_results {
   struct ref_result at[3 * REF_VALUES + 1];
 };
 
-// Events. After a store to RAM, ref_fill.
+// Events. After a store to RAM to the word at pa, which was `old`: ref_store.
+void ref_store(struct reference *r, uint64_t pa, uint64_t old);
 void ref_satp(struct reference *r, unsigned hart, uint64_t value);
 void ref_fence(struct reference *r, unsigned hart, bool has_va, uint64_t va,
                bool has_asid, uint64_t asid);
-void ref_fill(struct reference *r);
 
 // What the hart may come to at va, each once. It must not be in Bare mode.
 void ref_results(const struct reference *r, unsigned hart, uint64_t va,
@@ -61,6 +68,10 @@ void ref_results(const struct reference *r, unsigned hart, uint64_t va,
 // The worst that can be said of this access.
 enum tlb_severity ref_verdict(const struct reference *r, unsigned hart,
                               const struct tlb_access *a);
+// The walk for va reads a page that was stored to after the last fence and before
+// translation was turned on, with no fence since. `word`: a word that was changed so,
+// in a page that was not stored to afterwards.
+bool ref_unordered(const struct reference *r, unsigned hart, uint64_t va, bool word);
 // An entry that the hart can use leads to a table, or a leaf, at this page.
 bool ref_leads_to(const struct reference *r, unsigned hart, uint64_t page, bool leaf);
 

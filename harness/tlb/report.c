@@ -13,6 +13,7 @@ tlb_rule_name(enum tlb_rule rule)
       [TLB_UNFENCED_VALID] = "tlb-unfenced-valid",
       [TLB_STALE_PERMISSION] = "tlb-stale-permission",
       [TLB_RESERVED] = "tlb-reserved",
+      [TLB_UNFENCED_TABLE] = "tlb-unfenced-table",
   };
   return names[rule];
 }

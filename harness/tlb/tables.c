@@ -83,7 +83,7 @@ page_watch(struct tlb *t, uint64_t pa, int height)
     return p;
   }
   p = tlb_grow(NULL, sizeof(*p));
-  *p = (struct page){.pa = pa, .height = height};
+  *p = (struct page){.pa = pa, .height = height, .stored = t->stored[number]};
   t->pages[number] = p;
   t->watched[number] = 1;
   for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
@@ -105,6 +105,9 @@ page_release(struct tlb *t, struct page *p)
   if (p->known || p->spaces || p->records || p->nparents)
     return;
   uint64_t number = (p->pa - t->config.ram_base) / PAGE_SIZE;
+  for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+    if (t->stored[number] < p->changed[i])
+      t->stored[number] = p->changed[i];
   t->pages[number] = NULL;
   t->watched[number] = 0;
   t->reserved -= p->reserved;

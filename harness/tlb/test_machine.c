@@ -88,6 +88,12 @@ store(unsigned hart, uint64_t pa, uint64_t value)
 }
 
 void
+page_stored(uint64_t pa)
+{
+  tlb_page_stored(tlb, pa);
+}
+
+void
 fence(unsigned hart)
 {
   tlb_fence(tlb, hart, false, 0, false, 0);
@@ -115,7 +121,7 @@ tlb_site
 access_as(unsigned hart, struct tlb_access access)
 {
   unsigned before = nreports;
-  bool quiet = tlb_quiet(tlb, hart);
+  bool quiet = tlb_quiet(tlb, hart) || tlb_settled(tlb, hart, access.va);
   access.site = ++last_site;
   tlb_access(tlb, hart, &access);
   ck_assert(!quiet || nreports == before);

@@ -39,7 +39,8 @@ tlb_site satp(unsigned hart, uint64_t root, uint64_t asid);
 tlb_site bare(unsigned hart);
 tlb_site store(unsigned hart, uint64_t pa, uint64_t value);
 tlb_site store_bytes(unsigned hart, uint64_t pa, unsigned size, uint64_t value);
-void fence(unsigned hart); // sfence.vma zero, zero
+void page_stored(uint64_t pa); // a store that the model does not see
+void fence(unsigned hart);     // sfence.vma zero, zero
 void fence_va(unsigned hart, uint64_t va);
 void fence_asid(unsigned hart, uint64_t asid);
 void fence_va_asid(unsigned hart, uint64_t va, uint64_t asid);

@@ -5,8 +5,8 @@
 //
 // The model knows nothing of where events come from. It has no globals and takes no
 // locks: the caller brings the events of all harts into one order and makes one call at
-// a time. Only tlb_quiet and tlb_watched may be called while another thread is in a
-// call; they then give the answer of just before or just after it.
+// a time. Only tlb_quiet, tlb_watched and tlb_page_stored may be called while another
+// thread is in a call; they then give the answer of just before or just after it.
 
 #pragma once
 
@@ -25,6 +25,7 @@ enum tlb_rule {
   TLB_UNFENCED_VALID,   // tlb-unfenced-valid
   TLB_STALE_PERMISSION, // tlb-stale-permission
   TLB_RESERVED,         // tlb-reserved
+  TLB_UNFENCED_TABLE,   // tlb-unfenced-table
   TLB_RULES,
 };
 
@@ -51,9 +52,9 @@ struct tlb_violation {
   uint64_t va; // of the access; if there is none, the lowest that the entry translates
   uint16_t asid; // of the hart's address space
 
-  // The change: a store to a page-table entry, a write of satp (TLB_STALE_ASID), or the
-  // page's becoming free (TLB_FREED_REACHABLE where no entry was changed;
-  // TLB_SATP_FREED).
+  // The change: a store to a page-table entry, a write of satp (TLB_STALE_ASID;
+  // TLB_UNFENCED_TABLE: the one that turned translation on), or the page's becoming
+  // free (TLB_FREED_REACHABLE where no entry was changed; TLB_SATP_FREED).
   unsigned change_hart;
   tlb_site change;
   // TLB_FREED_REACHABLE: the hart had left the table, by the satp write `change`, and
@@ -118,11 +119,17 @@ void tlb_fence(struct tlb *t, unsigned hart, bool has_va, uint64_t va, bool has_
 void tlb_store(struct tlb *t, unsigned hart, uint64_t pa, unsigned size, uint64_t value,
                tlb_site site);
 
+// Something has been stored, by any hart, to a page that is not tlb_watched, at least
+// once since the event before. For TLB_UNFENCED_TABLE; may be left out altogether. It
+// may be called while another thread is in a call.
+void tlb_page_stored(struct tlb *t, uint64_t pa);
+
 struct tlb_access {
   enum tlb_kind kind; // an atomic instruction is TLB_STORE
   uint64_t va;        // of its first byte; one that crosses pages is two accesses
   bool user;          // made with U-mode's rights (an access of M-mode is no event)
   bool sum, mxr;      // sstatus; without meaning if user
+  bool fence;         // the fetch of an sfence.vma
   tlb_site site;
 };
 
@@ -136,12 +143,18 @@ void tlb_free_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site);
 // The kernel's allocator has given out a page, to code running on `hart`.
 void tlb_reuse_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site);
 
-// Queries, each O(1).
+// Queries, O(1) if nothing else is said.
 
 // No access of this hart can be a violation now: all that it may have cached for its
 // current address space is what is in memory. Changes only in tlb_satp and tlb_fence of
 // this hart, and in tlb_store of any.
 bool tlb_quiet(const struct tlb *t, unsigned hart);
+
+// No access of this hart to the page of va, of whatever kind, can bring a report: all
+// that it may have cached there translates as memory does, or has been reported. Holds
+// until the next tlb_satp, tlb_fence or tlb_store. Not O(1): it judges as tlb_access
+// does.
+bool tlb_settled(struct tlb *t, unsigned hart, uint64_t va);
 
 // pa lies in RAM and in a page whose stores the model needs. Changes in tlb_satp,
 // tlb_store, tlb_fence and tlb_free_page.

@@ -6,12 +6,12 @@
 TLB := build/tlb
 
 # The model. Position independent: the plugin is a shared object.
-TLB_MODEL         := fence freed judge model reach records report tables
+TLB_MODEL         := fence freed judge model reach records report tables turnon
 TLB_MODEL_OBJECTS := $(TLB_MODEL:%=$(TLB)/%.o)
 TLB_CFLAGS        := -std=gnu11 -O2 -g -fPIC -Wall -Wextra -Werror
 
 TLB_CASES  := $(patsubst harness/tlb/%.c,%,$(wildcard harness/tlb/test_good_*.c harness/tlb/test_bad_*.c))
-TLB_RANDOM := test_random reference
+TLB_RANDOM := test_random programs reference
 # Programs of 500 events of each of 8 flavours: without sanitizers, and with.
 TLB_PROGRAMS           := 250
 TLB_PROGRAMS_SANITIZED := 10
