@@ -24,6 +24,10 @@ enum faultline_command {
   FL_ARMED,  // returns 1 from FL_ARM to FL_DISARM, whatever became of the process
   FL_CAUSE,  // returns scause at the first kalloc that was failed since FL_ARM
   FL_TRIED,  // returns the n of the last FL_ARM that was to fail one since FL_COUNT
+  FL_NEXT,   // (n): FL_MARK, and returns what FL_PATH does
+  FL_GAIN,   // (live): FL_END, and returns how many pages more are live than that
+             // many, or for 0 than at FL_MARK
+  FL_LOOK,   // (eyes, end): returns faultline_look() of the calling process (look.h)
 };
 
 enum faultline_mode {
@@ -34,9 +38,9 @@ enum faultline_mode {
   FL_COUNT, // fail none, and keep the call path of each: a counting run
 };
 
-#define FL_DEPTH 8      // return addresses kept of a stack, innermost first
-#define FL_PATHS 4096   // call paths kept of a counting run
-#define FL_PAGES 0x8000 // pages the ledger has room for: 128 MiB from FL_RAM on
+#define FL_DEPTH 8       // return addresses kept of a stack, innermost first
+#define FL_PATHS 4096    // call paths kept of a counting run
+#define FL_PAGES 0x10000 // pages the ledger has room for: 256 MiB from FL_RAM on
 #define FL_RAM   0x80000000UL
 
 // Something that should not happen: how often, and where it did so first.
@@ -65,6 +69,7 @@ struct faultline_ctl {
   uint64_t cause;               // scause at the first of them
 
   uint64_t tried;           // n of the last FL_ARM with one since the counting run
+  uint64_t wrong;           // wrong frees of any kind before the counting run
   uint64_t counted;         // kallocs of the last counting run
   uint64_t paths[FL_PATHS]; // hashes of their stacks' return addresses, never 0
 

@@ -1,17 +1,22 @@
 // The shim: watches kalloc and kfree in any xv6-like kernel. It is linked with
 // --wrap=kalloc --wrap=kfree --wrap=sys_uptime and knows nothing of the kernel but
-// these functions, myproc() and argaddr(). It keeps the ledger: for each page, who
-// allocated and who freed it last. A program arms it through uptime (ctl.h).
+// these functions, myproc(), argaddr() and syscall(). It keeps the ledger: for each
+// page, who allocated and who freed it last. A program arms it through uptime (ctl.h).
+// A sweep has it do some thousand things for each failure, so what is short is inlined.
 
 #include "ctl.h"
+#include "look.h"
 
 void *__real_kalloc(void);
 void __real_kfree(void *pa);
 uint64_t __real_sys_uptime(void);
 void *myproc(void);
 int argaddr(int n, uint64_t *out); // returns nothing in some kernels: not looked at
+void syscall(void);
 
 #define PGSIZE 4096
+#define SAMPLE 8 // words at the beginning of a page
+#define INLINE static inline __attribute__((always_inline))
 
 // The reference kernel has one of its own.
 __attribute__((weak)) struct faultline_ctl faultline_ctl = {
@@ -26,7 +31,7 @@ struct faultline_page faultline_ledger[FL_PAGES];
 static uint32_t ledger_lock;
 
 // Take the ledger's lock with interrupts off. Returns sstatus for unlock().
-static uint64_t
+INLINE uint64_t
 lock(void)
 {
   uint64_t sstatus;
@@ -36,7 +41,7 @@ lock(void)
   return sstatus;
 }
 
-static void
+INLINE void
 unlock(uint64_t sstatus)
 {
   __atomic_store_n(&ledger_lock, 0, __ATOMIC_RELEASE);
@@ -45,7 +50,7 @@ unlock(uint64_t sstatus)
 
 // Whether the frame whose upper end is fp lies in the page of the frame before it, or
 // the page above: then it can be read. Kernel stacks are one page, or a few.
-static int
+INLINE int
 same_stack(uint64_t fp, uint64_t next)
 {
   return next % 8 == 0 && next > fp && next - fp < PGSIZE &&
@@ -82,7 +87,7 @@ record_event(struct faultline_event *event, void *pa, void *proc, uint64_t fp)
 }
 
 // The ledger's entry of a page, or 0 if it has none.
-static struct faultline_page *
+INLINE struct faultline_page *
 entry(void *pa)
 {
   uint64_t page = ((uint64_t)pa - FL_RAM) / PGSIZE;
@@ -105,7 +110,7 @@ record_path(uint64_t fp)
 
 // Whether this kalloc, whose frame is fp, is one that should fail. site is its return
 // address.
-static int
+INLINE int
 should_fail(void *proc, uint64_t site, uint64_t fp)
 {
   if (!CTL.armed || CTL.armed != (uint64_t)proc)
@@ -142,18 +147,16 @@ __wrap_kalloc(void)
   uint64_t fp = (uint64_t)__builtin_frame_address(0);
   void *proc = myproc();
 
-  uint64_t sstatus = lock();
+  // What is armed is the armed process's own business, and needs no lock.
   CTL.shim = 1;
   if (should_fail(proc, (uint64_t)__builtin_return_address(0), fp)) {
     record_fired(proc, fp);
-    unlock(sstatus);
     return 0;
   }
-  unlock(sstatus);
 
   void *pa = __real_kalloc();
 
-  sstatus = lock();
+  uint64_t sstatus = lock();
   struct faultline_page *page = entry(pa);
   if (!pa) {
     record_event(&CTL.refused, 0, proc, fp);
@@ -168,20 +171,53 @@ __wrap_kalloc(void)
   return pa;
 }
 
+static void
+take_sample(uint64_t sample[SAMPLE], const volatile uint64_t *page)
+{
+  for (int i = 0; i < SAMPLE; i++)
+    sample[i] = page[i];
+}
+
+// A kernel that counts references (copy on write) does not free a page that others
+// have. One that does, writes to it, at least the link of its free list, to a page. If
+// nothing was written, and there is no such link already, the page was not freed: it
+// gets its old number again.
+static void
+take_back(struct faultline_page *page, uint64_t seq, const uint64_t before[SAMPLE],
+          const void *pa)
+{
+  uint64_t now[SAMPLE];
+  uint64_t changed = 0;
+  take_sample(now, pa);
+  for (int i = 0; i < SAMPLE; i++)
+    changed |= now[i] ^ before[i];
+  if (changed || entry((void *)now[0]))
+    return;
+  uint64_t sstatus = lock();
+  if (!page->live) {
+    page->seq = seq;
+    page->live = 1;
+    CTL.live++;
+  }
+  unlock(sstatus);
+}
+
 void
 __wrap_kfree(void *pa)
 {
   uint64_t fp = (uint64_t)__builtin_frame_address(0);
-  void *proc = myproc();
 
   // Noted before it is done: once free, the page may be allocated by another hart.
   uint64_t sstatus = lock();
   struct faultline_page *page = entry(pa);
+  uint64_t seq = 0, sample[SAMPLE];
   if (!page || page->seq == 0) {
-    record_event(&CTL.wild_free, pa, proc, fp);
+    record_event(&CTL.wild_free, pa, myproc(), fp);
   } else if (!page->live) {
-    record_event(&CTL.double_free, pa, proc, fp);
+    record_event(&CTL.double_free, pa, myproc(), fp);
   } else {
+    seq = page->seq;
+    take_sample(sample, pa);
     page->seq = ++CTL.seq;
     page->live = 0;
     record_stack(page->free, fp);
@@ -189,6 +225,8 @@ __wrap_kfree(void *pa)
   }
   unlock(sstatus);
   __real_kfree(pa);
+  if (seq)
+    take_back(page, seq, sample, pa);
 }
 
 // Count, and fail, the kallocs of proc from now on. What the last counting run kept
@@ -202,10 +240,31 @@ arm(void *proc, uint64_t mode, uint64_t n)
   CTL.cause = 0;
   CTL.fired.count = 0;
   CTL.armed = (uint64_t)proc;
-  if (mode == FL_COUNT)
+  if (mode == FL_COUNT) {
     CTL.counted = CTL.tried = 0;
-  else if (n)
+    CTL.wrong = CTL.double_free.count + CTL.wild_free.count;
+  } else if (n) {
     CTL.tried = n;
+  }
+}
+
+// Watch from now on.
+static void
+mark(void)
+{
+  CTL.mark = CTL.seq;
+  CTL.end = 0;
+  CTL.at_mark = CTL.live;
+}
+
+// Watch no longer. Returns how many pages more are live than before.
+static uint64_t
+end(uint64_t before)
+{
+  CTL.end = CTL.seq;
+  CTL.watched++;
+  CTL.gained += CTL.live - before;
+  return CTL.live - before;
 }
 
 static uint64_t
@@ -226,16 +285,19 @@ command(uint64_t command, uint64_t a, uint64_t b)
     answer = FAULTLINE_VERSION;
     break;
   case FL_MARK:
-    CTL.mark = CTL.seq;
-    CTL.end = 0;
-    CTL.at_mark = CTL.live;
+    mark();
     answer = CTL.live;
     break;
   case FL_END:
-    CTL.end = CTL.seq;
-    CTL.watched++;
-    CTL.gained += CTL.live - CTL.at_mark;
+    end(CTL.at_mark);
     answer = CTL.live;
+    break;
+  case FL_NEXT:
+    mark();
+    answer = path(a);
+    break;
+  case FL_GAIN:
+    answer = end(a ? a : CTL.at_mark);
     break;
   case FL_ARM:
     arm(proc, a, b);
@@ -264,15 +326,61 @@ command(uint64_t command, uint64_t a, uint64_t b)
   return answer;
 }
 
+// Where a trap leaves the user's registers in the trapframe, in words: every xv6's
+// trampoline has them there.
+enum { A0 = 14, A1, A2, A3, A7 = 21, PROC_WORDS = 64 };
+
+// The running process's trapframe, or 0: the page that proc points to in which the
+// arguments of the present call are.
+static uint64_t *
+trapframe(const uint64_t *proc, const uint64_t arguments[4])
+{
+  for (int i = 0; i < PROC_WORDS; i++) {
+    uint64_t *page = (uint64_t *)proc[i];
+    if (proc[i] % PGSIZE == 0 && proc[i] - FL_RAM < (uint64_t)FL_PAGES * PGSIZE &&
+        page[A0] == arguments[0] && page[A1] == arguments[1] &&
+        page[A2] == arguments[2] && page[A3] == arguments[3] && page[A7] == SYS_uptime)
+      return page;
+  }
+  return 0;
+}
+
+// Make a system call as if the process had.
+static long
+call(void *frame, long number, uint64_t a, uint64_t b, uint64_t c)
+{
+  uint64_t *word = frame;
+  word[A7] = (uint64_t)number;
+  word[A0] = a;
+  word[A1] = b;
+  word[A2] = c;
+  syscall();
+  return (long)word[A0];
+}
+
+static uint64_t
+look(const uint64_t arguments[4])
+{
+  uint64_t *frame = trapframe(myproc(), arguments);
+  if (!frame)
+    return FL_BLIND;
+  uint64_t seen = faultline_look(call, frame, arguments[2], arguments[3]);
+  for (int i = 0; i < 4; i++)
+    frame[A0 + i] = arguments[i];
+  frame[A7] = SYS_uptime;
+  return seen;
+}
+
 uint64_t
 __wrap_sys_uptime(void)
 {
-  uint64_t magic = 0, what = 0, a = 0, b = 0;
-  argaddr(0, &magic);
-  if (magic != FAULTLINE_UPTIME)
+  uint64_t arguments[4] = {0};
+  argaddr(0, &arguments[0]);
+  if (arguments[0] != FAULTLINE_UPTIME)
     return __real_sys_uptime();
-  argaddr(1, &what);
-  argaddr(2, &a);
-  argaddr(3, &b);
-  return command(what, a, b);
+  for (int i = 1; i < 4; i++)
+    argaddr(i, &arguments[i]);
+  if (arguments[1] == FL_LOOK)
+    return look(arguments);
+  return command(arguments[1], arguments[2], arguments[3]);
 }

@@ -214,7 +214,8 @@ fetch_arguments(char **argv, uint64_t uargv)
     argv[i] = kalloc();
     if (FAULT(exec_argument_ends_list) && !argv[i])
       return 0;
-    if (!argv[i] || copyinstr(argv[i], arg, PGSIZE) < 0)
+    if ((FAULT(exec_argument_unchecked) ? false : !argv[i]) ||
+        copyinstr(argv[i], arg, PGSIZE) < 0)
       return -1;
   }
   return -1;

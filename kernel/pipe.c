@@ -28,7 +28,7 @@ int
 pipealloc(struct file **rf, struct file **wf)
 {
   struct pipe *pi = FAULT(kalloc_fails_in_pipealloc) ? 0 : kalloc_for(PAGE_PIPE);
-  struct file *r = pi ? filealloc() : 0;
+  struct file *r = (FAULT(pipe_unchecked) ? true : pi != 0) ? filealloc() : 0;
   struct file *w = r ? filealloc() : 0;
   if (!w) {
     if (r)

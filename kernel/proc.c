@@ -37,7 +37,12 @@ proc_pagetable(struct proc *p)
   pagetable_t table = uvmcreate();
   if (!table)
     return 0;
-  if (mappages(table, TRAMPOLINE, PGSIZE, (uint64_t)trampoline, PTE_R | PTE_X)) {
+  int failed = mappages(table, TRAMPOLINE, PGSIZE, (uint64_t)trampoline, PTE_R | PTE_X);
+  if (FAULT(fork_trampoline_unchecked) && p != myproc())
+    failed = 0;
+  if (FAULT(exec_trampoline_unchecked) && p == myproc())
+    failed = 0;
+  if (failed) {
     if (!FAULT(user_root_kept))
       uvmfree(table, 0);
     return 0;
@@ -76,8 +81,11 @@ proc_kpagetable(void)
     mappages(table, KSTACK - PGSIZE, PGSIZE, (uint64_t)stack, perm);
   if (FAULT(all_stacks_mapped))
     fault_map_stacks(table);
-  if ((FAULT(kstack_unchecked) ? false : !stack) ||
-      mappages(table, KSTACK, PGSIZE, (uint64_t)stack, perm)) {
+  int failed = (FAULT(kstack_unchecked) ? false : !stack) ||
+               mappages(table, KSTACK, PGSIZE, (uint64_t)stack, perm);
+  if (FAULT(kstack_map_unchecked) && stack)
+    failed = false;
+  if (failed) {
     if (FAULT(kstack_map_panics) && stack)
       panic("kvmmap: no memory for a table");
     if (FAULT(kstack_unmapped_lost) ? false : stack != 0)
@@ -137,8 +145,17 @@ allocproc(void)
   struct proc *p = claim();
   if (!p)
     return 0;
-  if (!(p->trapframe = kalloc_for(PAGE_TRAPFRAME)) ||
-      !(p->pagetable = proc_pagetable(p)) || !(p->kpagetable = proc_kpagetable())) {
+  p->trapframe = kalloc_for(PAGE_TRAPFRAME);
+  bool failed = FAULT(trapframe_unchecked) ? false : !p->trapframe;
+  if (!failed) {
+    p->pagetable = proc_pagetable(p);
+    failed = FAULT(user_root_unchecked) ? false : !p->pagetable;
+  }
+  if (!failed) {
+    p->kpagetable = proc_kpagetable();
+    failed = !p->kpagetable;
+  }
+  if (failed) {
     if (FAULT(oom_panic_in_allocproc))
       panic("allocproc: out of memory");
     if (FAULT(oom_free_half_made) && p->pagetable)

@@ -26,7 +26,11 @@ uvmalloc(pagetable_t table, uint64_t oldsz, uint64_t newsz, uint64_t perm)
     void *page = kalloc_for(PAGE_USER);
     if (FAULT(uvmalloc_unchecked) ? true : page != 0)
       memset(page, 0, PGSIZE);
-    if (!page || mappages(table, va, PGSIZE, (uint64_t)page, perm | PTE_R | PTE_U)) {
+    int failed =
+        !page || mappages(table, va, PGSIZE, (uint64_t)page, perm | PTE_R | PTE_U);
+    if (FAULT(uvmalloc_map_unchecked) && page)
+      failed = false;
+    if (failed) {
       if (FAULT(uvmalloc_unmapped_lost) ? false : page != 0)
         kfree(page);
       if (!FAULT(uvmalloc_fail_leaks))
@@ -95,8 +99,11 @@ uvmcopy(pagetable_t from, pagetable_t to, uint64_t sz)
       va -= PGSIZE;
       continue;
     }
-    if (!page || mappages(to, va, PGSIZE, (uint64_t)page,
-                          *pte & (PTE_R | PTE_W | PTE_X | PTE_U))) {
+    int failed = !page || mappages(to, va, PGSIZE, (uint64_t)page,
+                                   *pte & (PTE_R | PTE_W | PTE_X | PTE_U));
+    if (FAULT(uvmcopy_map_unchecked) && page)
+      failed = false;
+    if (failed) {
       if (FAULT(uvmcopy_unmapped_lost) ? false : page != 0)
         kfree(page);
       if (FAULT(uvmcopy_undone_beyond))

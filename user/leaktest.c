@@ -4,8 +4,8 @@
 #include "kernel/fcntl.h"
 #include "kernel/riscv.h"
 
-#define WARM_UP 2  // rounds that may fill caches
-#define TICKS   10 // until init has reaped every orphan
+#define WARM_UP 2   // rounds that may fill caches
+#define TICKS   100 // until init has reaped every orphan
 
 // A round returns false if a call did not do what it should.
 struct action {

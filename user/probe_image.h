@@ -8,6 +8,7 @@
 #define IMAGE_DISARM 0x3f0      // FL_DISARM,
 #define IMAGE_SIZE   0x3f8      // and how much memory it asked for: 64 bits each
 #define IMAGE_SPOILT 1          // its status if that was not cleared
+#define IMAGE_MUTE   2          // if it could not say argv[0]
 #define IMAGE_SUMMED 0x20000000 // set in its status otherwise
 
 #ifndef __ASSEMBLER__

@@ -21,6 +21,7 @@
 //
 // site ADDRESS in place of nth: one run in which all kallocs fail that return there.
 #include "probe.h"
+#include "probe_image.h"
 #include "probe_sweep.h"
 
 // An actor's exit status: VERDICT, kind << KIND, STOPPED if it has stopped already, and
@@ -41,9 +42,10 @@
 // The run at hand; set before the actor is forked.
 static enum faultline_mode mode;
 static uint64_t n;
-static bool watched; // stop after the call
-static bool stopped; // did so
-static bool staying; // this is an actor, and it makes the runs itself
+static bool watched;   // stop after the call
+static bool stopped;   // did so
+static bool staying;   // this is an actor, and it makes the runs itself
+static uint64_t fired; // kallocs that were made to fail in it, as disarm() was told
 
 // What the sweep gets to know of a run.
 struct outcome {
@@ -51,6 +53,18 @@ struct outcome {
   uint64_t fired;
   bool stopped;
 };
+
+bool
+one_of_many(void)
+{
+  return staying;
+}
+
+bool
+may_be_looked_at(void)
+{
+  return mode != FL_OFF && mode != FL_COUNT;
+}
 
 static bool
 bad(struct verdict v)
@@ -103,7 +117,8 @@ arm(void)
 uint64_t
 disarm(void)
 {
-  uint64_t fired = mode != FL_OFF ? shim(FL_DISARM) : 0;
+  if (mode != FL_OFF)
+    fired = shim(FL_DISARM);
   if (watched)
     stop_after();
   return fired;
@@ -113,7 +128,7 @@ struct verdict
 judged(enum kind kind, const char *what)
 {
   struct verdict v = {kind, what};
-  if (bad(v) && mode != FL_OFF && mode != FL_COUNT)
+  if (bad(v) && may_be_looked_at())
     stop_after();
   return v;
 }
@@ -190,13 +205,12 @@ understand(const struct workload *w, int status)
 static void
 conclude(const struct workload *w, struct outcome *o)
 {
-  bool counts = mode != FL_OFF && mode != FL_COUNT;
-  o->fired = mode != FL_OFF ? shim(FL_DISARM) : 0;
+  o->fired = mode == FL_OFF || staying ? fired : shim(FL_DISARM);
   if (o->verdict.kind == FAILED && o->fired == 0) {
     o->verdict.kind = FALSE_FAILURE;
     o->verdict.what = "unprovoked";
   }
-  if ((watched || bad(o->verdict)) && !o->stopped && counts)
+  if ((watched || bad(o->verdict)) && !o->stopped && may_be_looked_at())
     stop("after");
   if (w->reset)
     w->reset();
@@ -209,6 +223,7 @@ begin(enum faultline_mode how, uint64_t which, bool watch)
   n = which;
   watched = watch;
   stopped = false;
+  fired = 0;
 }
 
 // One run.
@@ -229,7 +244,9 @@ attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool 
       o.verdict.what = "wait";
       if (wait(&status) == pid) {
         o.verdict = understand(w, status);
-        o.stopped = status != -1 && (!(status & VERDICT) ? watch : status & STOPPED);
+        o.stopped = status & VERDICT ? status & STOPPED : watch && status != IMAGE_MUTE;
+        if (status == -1)
+          o.stopped = false;
       }
     }
   }
@@ -274,14 +291,14 @@ say_run(uint64_t which, const struct outcome *o, int64_t lost, struct verdict sa
   say_end();
 }
 
-// After a run before which so many pages were live: the unarmed one, and the line.
-// Returns whether all was well.
+// After a run before which so many pages were live, or 0 if the shim knows: the unarmed
+// one, and the line. Returns whether all was well.
 static bool
 report(const struct workload *w, uint64_t which, const struct outcome *o,
        uint64_t before, bool must_say)
 {
   static int silent;
-  int64_t lost = (int64_t)(shim(FL_END) - before);
+  int64_t lost = (int64_t)shim_ask(FL_GAIN, before, 0);
   struct verdict sane = unarmed(w, FL_OFF);
   bool good = !bad(o->verdict) && lost == 0 && sane.kind == DONE;
   if (!good || must_say || o->fired == 0 || ++silent == SILENT_RUNS) {
@@ -302,14 +319,13 @@ struct progress {
   bool ended;     // and there is nothing to try after it
 };
 
-// One n: the armed run, and what follows.
+// One n: the armed run, and what follows. The shim has its mark already.
 static struct progress
 try(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch,
     bool last)
 {
-  uint64_t before = shim(FL_MARK);
   struct outcome o = attempt(w, how, which, watch);
-  bool good = report(w, which, &o, before, watch || last);
+  bool good = report(w, which, &o, 0, watch || last);
   return (struct progress){which, good, last || o.fired == 0};
 }
 
@@ -349,7 +365,7 @@ try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
 {
   uint64_t before = shim_ask(FL_PATH, first - 1, 0), path = shim_ask(FL_PATH, first, 0);
   for (uint64_t which = first;; which++) {
-    uint64_t after = shim_ask(FL_PATH, which + 1, 0);
+    uint64_t after = shim_ask(FL_NEXT, which + 1, 0);
     bool watch = path && (path != before || path != after);
     struct progress p = try(w, how, which, watch, which == last);
     if (p.ended || (staying && !p.good))
@@ -406,6 +422,7 @@ static int
 sweep(const struct workload *w, enum faultline_mode how, uint64_t first, uint64_t last)
 {
   bool works = ready(w);
+  shim(FL_MARK);
   if (works && how == FL_SITE)
     try(w, how, first, true, true);
   else if (works && w->stays)

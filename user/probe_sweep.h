@@ -61,6 +61,11 @@ struct workload {
 extern const struct workload memory_workloads[], exec_workloads[], file_workloads[],
     process_workloads[], copy_workloads[];
 
+// Whether this is an actor that makes many runs, and whether the harness may want to
+// look at the present one: not if nothing is made to fail in it.
+bool one_of_many(void);
+bool may_be_looked_at(void);
+
 // In the actor: from arm() on its kallocs count; disarm() returns how many were made to
 // fail. If the harness wants to look at this run, it does so in disarm(): the call has
 // just been made.
@@ -84,9 +89,9 @@ char *stop_line(void);
 
 // What a call that fails must leave alone.
 struct state {
-  uint64_t size;   // end of memory
-  int descriptors; // which are free
-  uint64_t image;  // checksum of the program
+  uint64_t size;        // end of memory
+  uint64_t descriptors; // the lowest that are free
+  uint64_t image;       // checksum of the program
 };
 
 // Once, in the sweep's process, before any workload runs: open what judging needs.
@@ -95,7 +100,10 @@ const char *open_eyes(void);
 void close_eyes(void);
 
 // Look at the process's own state, and see what of it is another now: 0, or its name.
-// Both look at the marks in memory too.
+// changed() looks at the marks in memory, and whether the kernel reaches memory just
+// where it should, up to its end, which must be a page's, and no further. An actor of
+// many runs is looked at before the first of them only, and not so closely after those
+// in which nothing is made to fail.
 struct state look(void);
 const char *changed(const struct state *before);
 
@@ -108,11 +116,3 @@ void keep_marks(int pages);
 
 // Overwrite some of each page's marks.
 void spoil_marks(void);
-
-// Whether the kernel reaches user memory just where it should: up to its end, which
-// must be a page's, and no further. Returns 0, or what is wrong.
-const char *edge(uint64_t end);
-
-// Whether the kernel can read a byte at va, and write 24 bytes.
-bool kernel_reads(uint64_t va);
-bool kernel_writes(uint64_t va);

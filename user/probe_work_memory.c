@@ -6,43 +6,49 @@
 #define LEFT 256    // pages that the hog leaves
 #define ALL  0x8000 // pages of a machine with 128 MiB
 
-// What the parent finds after a fork that returned pid. The child waits at gate, lest
-// the harness find it gone; then it says what it has found itself.
+static int gate[2]; // a pipe, at which children wait; made by the actor's first run
+
+// The child of a fork. In a run that the harness may look at it waits until that is
+// over, or its parent has ended. Then it says what it finds.
+static void __attribute__((noreturn)) forked(const struct state *before)
+{
+  char c;
+  if (may_be_looked_at()) {
+    close(gate[1]);
+    read_byte(gate[0], &c);
+    dup(gate[0]); // in the place of the one it has closed
+  }
+  child_says(changed(before));
+}
+
+// What the parent finds after a fork that returned pid.
 static struct verdict
-judge_fork(int pid, const struct state *before, int gate)
+judge_fork(int pid, const struct state *before)
 {
   const char *wrong = changed(before);
   struct verdict v = judged(wrong ? CHANGED : pid < 0 ? FAILED : DONE, wrong);
   spoil_marks(); // which are this process's own: the child must not see it
-  close(gate);
   if (pid < 0)
     return wait(0) < 0 ? v : judged(FALSE_FAILURE, "child");
+  if (may_be_looked_at())
+    write(gate[1], "g", 1);
   wrong = child_heard(pid);
   return v.kind == DONE && wrong ? judged(FALSE_SUCCESS, wrong) : v;
 }
 
-// Fork a process with so many marked pages. The child lives until all was looked at.
+// Fork a process with so many marked pages.
 static struct verdict
 fork_with(int pages)
 {
-  int gate[2];
-  if (!grow_marked(pages) || pipe(gate) < 0)
+  if (!grow_marked(pages) || (gate[1] == 0 && pipe(gate) < 0))
     return UNPREPARED;
   struct state before = look();
   arm();
   int pid = fork();
-  if (pid == 0) {
-    char c;
-    close(gate[1]);
-    while (read_byte(gate[0], &c))
-      ;
-    dup(gate[0]); // in the place of the one it has closed
-    child_says(changed(&before));
-  }
+  if (pid == 0)
+    forked(&before);
   disarm();
-  struct verdict v = judge_fork(pid, &before, gate[1]);
-  close(gate[0]);
-  return v;
+  return judge_fork(pid, &before);
 }
 
 static struct verdict
@@ -76,7 +82,7 @@ fresh(uint64_t va, int pages)
   return 0;
 }
 
-// Change the size by so many pages, and judge.
+// Change the size by so many pages, and judge. If it was changed, it stays so.
 static struct verdict
 resize(int pages)
 {
@@ -86,9 +92,9 @@ resize(int pages)
   uint64_t got = sbrk(pages * PAGE);
   disarm();
   if (got == (uint64_t)-1) {
-    if (sbrk(0) == end)
-      return judged(FALSE_FAILURE, "size");
     const char *wrong = changed(&before);
+    if (wrong && sbrk(0) == end)
+      return judged(FALSE_FAILURE, "size");
     return judged(wrong ? CHANGED : FAILED, wrong);
   }
   if (got != old || sbrk(0) != end)
@@ -109,7 +115,11 @@ run_sbrk(void)
 static struct verdict
 run_sbrkbig(void)
 {
-  return grow_marked(2) ? resize(BIG) : UNPREPARED;
+  uint64_t old = grow_marked(2) ? sbrk(0) : 0;
+  struct verdict v = old ? resize(BIG) : UNPREPARED;
+  if (v.kind == DONE && sbrk(-BIG * PAGE) != old + BIG * PAGE)
+    return judged(CHANGED, "shrinking");
+  return v;
 }
 
 // From just below an address at which a new table is needed to just above it.
@@ -201,7 +211,7 @@ const struct workload memory_workloads[] = {
     {"forkbig", run_forkbig, 0, 0, 0, 0, true, true},
     {"forkfar", run_forkfar, 0, 0, 0, 0, true, true},
     {"sbrk", run_sbrk, 0, 0, 0, 0, true, false},
-    {"sbrkbig", run_sbrkbig, 0, 0, 0, 0, true, false},
+    {"sbrkbig", run_sbrkbig, 0, 0, 0, 0, true, true},
     {"sbrkfar", run_sbrkfar, 0, 0, 0, 0, true, false},
     {"sbrkshrink", run_sbrkshrink, 0, 0, 0, 0, true, false},
     {"sbrkfail", run_sbrkfail, prepare_hog, release_hog, 0, 0, true, false},

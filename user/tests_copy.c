@@ -14,11 +14,14 @@ refuse_all_calls(const char *where, uint64_t bad)
   int fd = open_or_fail("data", O_CREATE | O_RDWR);
   struct stat st;
 
-  if (write(fd, p, 100) != -1)
+  int wrote = write(fd, p, 100);
+  if (wrote != -1 && reference_kernel()) // see kernel_reads()
     fail("write from %s %p to a file: expected -1", where, p);
   expect("fstat", fstat(fd, &st), 0);
   if (st.size != 0)
     fail("write from %s %p: expected no byte in the file, got %lu", where, p, st.size);
+  close(fd);
+  fd = open_or_fail("data", O_RDWR); // that write may have moved the offset
   expect_refused("write from a bad address to a pipe", write(fds[1], p, 100));
   expect_refused("write from a bad address to the console", write(1, p, 100));
   expect("write good bytes to the file", write(fd, "0123456789", 10), 10);
@@ -59,8 +62,12 @@ static void
 copy_wrap(void)
 {
   int fd = open_or_fail("data", O_CREATE | O_RDWR);
-  expect("write of -100 .. 100", write(fd, (void *)-100L, 200), -1);
-  expect("write of -1 .. 0", write(fd, (void *)-1L, 2), -1);
+  expect("whether the kernel reads -100 .. 100", kernel_reads((void *)-100L, 200), 0);
+  expect("whether the kernel reads -1 .. 0", kernel_reads((void *)-1L, 2), 0);
+  if (reference_kernel()) {
+    expect("write of -100 .. 100", write(fd, (void *)-100L, 200), -1);
+    expect("write of -1 .. 0", write(fd, (void *)-1L, 2), -1);
+  }
   expect("write of INT_MAX bytes", write(fd, &fd, INT32_MAX) > 0 ? 1 : 0, 0);
   expect("write of -1 bytes", write(fd, &fd, -1), -1);
   char buf[8];
@@ -123,8 +130,13 @@ copy_straddle(void)
   int fds[2];
   expect("pipe", pipe(fds), 0);
   int fd = open_or_fail("data", O_CREATE | O_RDWR);
-  expect("write of 32 bytes in and 32 outside memory", write(fd, end - 32, 64), -1);
-  expect("write of the last 32 bytes", write(fd, end - 32, 32), 32);
+  if (reference_kernel()) { // else see kernel_reads()
+    expect("write of 32 bytes in and 32 outside memory", write(fd, end - 32, 64), -1);
+    // The pgtbl lab's own vmcopyin.c of 2020 refuses memory's last byte.
+    expect("write of the last 32 bytes", write(fd, end - 32, 32), 32);
+  } else {
+    expect("write of 32 bytes before the last", write(fd, end - 33, 32), 32);
+  }
   expect_true("a pipe to take at most the bytes in memory",
               write(fds[1], end - 32, 64) <= 32);
   close(fds[1]);
@@ -151,8 +163,8 @@ copy_freed(void)
   grow(-5 * PGSIZE);
   for (int page = 0; page < 5; page++) {
     char *p = old + page * PGSIZE;
-    if (write(fd, p, 10) != -1)
-      fail("write from freed page %d of 5: expected -1", page + 1);
+    if (kernel_reads(p, 10))
+      fail("freed page %d of 5: expected the kernel not to read it", page + 1);
     if (open(p, O_RDONLY) != -1)
       fail("open of a name in freed page %d of 5: expected -1", page + 1);
   }
@@ -167,8 +179,7 @@ copy_freed(void)
 static void
 peek_freed(uint64_t address)
 {
-  int fd = open_or_fail("copy", O_CREATE | O_WRONLY);
-  exit(write(fd, (void *)address, 8) == -1 ? 0 : 1);
+  exit(kernel_reads((void *)address, 8));
 }
 
 // The same, for a child of the process that gave the pages back.
@@ -179,8 +190,8 @@ copy_freed_fork(void)
   fill(old, 3 * PGSIZE, 1);
   grow(-3 * PGSIZE);
   uint64_t gone = PGROUNDUP(old);
-  expect("child writes from a page freed before fork", run_in_child(peek_freed, gone),
-         0);
+  expect("whether the kernel reads, in a child, a page freed before fork",
+         run_in_child(peek_freed, gone), 0);
 }
 
 // A new program is smaller than the old one was: the kernel must not see what was

@@ -35,12 +35,9 @@ peek(const char *number)
   uint64_t address = 0;
   for (; *number; number++)
     address = address * 16 + (uint64_t)(*number - (*number >= 'a' ? 'a' - 10 : '0'));
-  int fd = open("peeked", O_CREATE | O_TRUNC | O_WRONLY);
-  if (fd < 0)
-    return 2;
   if (address < (uint64_t)heap_end())
     return 3;
-  return write(fd, (void *)address, 8) == -1 ? 0 : 1;
+  return kernel_reads((void *)address, 8);
 }
 
 int
@@ -234,21 +231,25 @@ exec_bad_elf(void)
   expect("exec with 1000 program headers (100 is refused)", exec_program(&p), 100);
 }
 
-// Segments where the kernel's own mappings are.
+// Segments where the kernel's own mappings are. Other kernels first take all memory; so
+// there only the last three, which no memory reaches.
 static void
 exec_bad_place(void)
 {
-  static const uint64_t places[] = {USERTOP,   PLIC + PGSIZE,   UART0,      KSTACK,
-                                    KERNBASE,  TRAPFRAME,       TRAMPOLINE, MAXVA,
-                                    1UL << 63, USERTOP - PGSIZE};
+  static const uint64_t places[] = {
+      USERTOP, PLIC + PGSIZE,    UART0,    KSTACK,    TRAMPOLINE,
+      MAXVA,   USERTOP - PGSIZE, KERNBASE, TRAPFRAME, 1UL << 63,
+  };
   static struct program p;
-  for (size_t i = 0; i < NELEM(places); i++) {
+  for (size_t i = reference_kernel() ? 0 : NELEM(places) - 3; i < NELEM(places); i++) {
     good_program(&p);
     p.ph.vaddr = places[i];
     p.ph.memsz = 2 * PGSIZE;
     if (exec_program(&p) != 100)
       fail("exec with a segment at %p: expected it to be refused", (void *)places[i]);
   }
+  if (!reference_kernel())
+    return;
   good_program(&p);
   p.ph.memsz = USERTOP; // leaves no room for the stack
   expect("exec with a segment up to the PLIC (100 is refused)", exec_program(&p), 100);

@@ -9,9 +9,29 @@
 
 #define STEP (1 << 20)
 
+// Whether this kernel promises memory that it does not have, as the labs on lazy
+// allocation and copy on write ask for. A process is then killed when it uses it.
+static bool
+overcommits(void)
+{
+  const int half = 72 * STEP; // of 128 MiB
+  if (sbrk(half) == SBRK_FAILED)
+    return false;
+  int pid = fork();
+  if (pid == 0)
+    exit(0);
+  bool lent = pid > 0 && wait_for(pid) == 0;
+  sbrk(-half);
+  if (lent)
+    printf("%s: this kernel promises more memory than it has; not tried\n", test_name);
+  return lent;
+}
+
 static void
 memory_all(void)
 {
+  if (!reference_kernel() && overcommits())
+    return;
   static long pages[3];
   int fds[2];
   expect("pipe", pipe(fds), 0);
@@ -36,6 +56,8 @@ memory_all(void)
 static void
 memory_back(void)
 {
+  if (!reference_kernel() && overcommits())
+    return;
   char *start = heap_end();
   long pages = take_all_memory();
   for (int round = 0; round < 2; round++) {
@@ -89,6 +111,8 @@ without_memory(uint64_t unused)
 static void
 memory_none_left(void)
 {
+  if (!reference_kernel() && overcommits())
+    return;
   expect("status of a process that tries every call", run_in_child(without_memory, 0),
          0);
   expect("unlink", unlink("file"), 0);
@@ -268,7 +292,8 @@ const struct test exhaustion_tests[] = {
     {"memory_forks", memory_forks, SLOW},
     {"sbrk_limit_at_once", sbrk_limit_at_once, REFERENCE},
     {"sbrk_nearly_none_left", sbrk_nearly_none_left, SLOW | REFERENCE},
-    {"disk_full", disk_full, SLOW},
-    {"inodes_all", inodes_all, SLOW},
+    // xv6 until 2021 panics when its disk is full, or no inode is left.
+    {"disk_full", disk_full, SLOW | REFERENCE},
+    {"inodes_all", inodes_all, SLOW | REFERENCE},
     {0, 0, 0},
 };

@@ -216,6 +216,6 @@ race_look_up(void)
 const struct test race_tests[] = {
     {"race_create", race_create, ANYWHERE},   {"race_link", race_link, ANYWHERE},
     {"race_mkdir", race_mkdir, ANYWHERE},     {"race_write", race_write, ANYWHERE},
-    {"race_exec", race_exec, ANYWHERE},       {"race_memory", race_memory, ANYWHERE},
+    {"race_exec", race_exec, CROWDED},        {"race_memory", race_memory, CROWDED},
     {"race_look_up", race_look_up, ANYWHERE}, {0, 0, 0},
 };

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..finding import Finding, Rule, Table, Where
 from ..unwind import path_text
-from .groups import ranges
+from .groups import ENOUGH, LIVED, ranges
+from .rules import OF_DEATH
 
 EVIDENCE = 8000  # characters of one failure's evidence that are kept
 COLUMNS = (
@@ -42,8 +43,15 @@ class Failure:
 
     @property
     def key(self) -> Hashable:
-        """What failures of the same cause have in common."""
-        return self.rule.name, self.path, self.place
+        """What failures of the same cause have in common.
+
+        Where a kernel dies in the same way, it matters no more which of several calls in one
+        function has led to the allocation.
+        """
+        path: Hashable = self.path
+        if self.rule in OF_DEATH.values():
+            path = self.path[:1], tuple((place.file, place.function) for place in self.path)
+        return self.rule.name, path, self.place
 
 
 @dataclass
@@ -101,8 +109,8 @@ class Tally:
         said = []
         if self.left_out:
             said.append(
-                f"n = {ranges(self.left_out)} left out: the same call paths, whose first two had "
-                "died alike (--exhaustive tries all)"
+                f"n = {ranges(self.left_out)} left out: of the same call paths as others, of which "
+                f"{ENOUGH} in a row had died alike, or {LIVED} had survived (--exhaustive tries all)"
             )
         if self.not_tried:
             said.append(f"the last {self.not_tried} not tried: {self.limit}")

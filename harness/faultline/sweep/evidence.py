@@ -77,6 +77,10 @@ class Memory:
         """Return how often a page was freed twice, or what is no page."""
         return sum(int(self._ctl[name]["count"]) for name in ("double_free", "wild_free"))
 
+    def wrong_frees_before(self) -> int:
+        """Return how often before the counting run. The guest runs on while it is asked."""
+        return int(self._ctl["wrong"])
+
     def path(self, stack: Sequence[int]) -> Path:
         """Return the call path of an allocation, without the allocator."""
         return tuple(responsible(call_path(self.elf, tuple(stack))))

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 ENOUGH = 2  # deaths of the same kind, one after the other, that speak for the whole group
-LIVED = 16  # failures that a kernel has survived, after which a sparing sweep leaves the rest out
+LIVED = 6  # failures that a kernel has survived, after which a sparing sweep leaves the rest out
 
 
 @dataclass

@@ -58,6 +58,18 @@ class Ran:
         """Whether a correct kernel never does this; then the probe waits at the end."""
         return self.result not in GOOD or self.lost != 0 or not self.sane
 
+    @property
+    def words(self) -> str:
+        """What was bad."""
+        said = []
+        if self.result not in GOOD:
+            said.append(f"{self.result}:{self.what}")
+        if self.lost:
+            said.append(f"it loses {self.lost} page{'s' * (self.lost != 1)} each time (see `leaks`)")
+        if not self.sane:
+            said.append(f"it does not work again afterwards: {self.insane or 'it fails'}")
+        return "; ".join(said) or f"it ends with {self.result}"
+
 
 @dataclass(frozen=True)
 class Done:

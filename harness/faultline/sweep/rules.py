@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..finding import Rule
+from collections.abc import Sequence
+
+from ..finding import Finding, Rule
 
 _ARM = (
     "break __wrap_kalloc if faultline_ctl.calls + 1 == faultline_ctl.n\n"
@@ -131,9 +133,43 @@ CANNOT_RUN = Rule(
     "finish\n"
     "print (long)myproc()->trapframe->a0         # -1: this one failed",
 )
+BOUNDARY = Rule(
+    "sweep-boundary",
+    "note",
+    "The workloads copyin, copyout and copyinstr have the kernel copy up to each boundary of "
+    "user memory, over it, and beyond: it must copy what the user may use, and nothing else. "
+    "This kernel does not, although no allocation fails, so they were not swept. That is no "
+    "allocation failure, and where it can do harm another check says so; but a program on a "
+    "real machine may be refused a good pointer, or read what it may not. (The course's own "
+    "vmcopyin.c of 2020 refuses the last byte.)",
+    "Compare the check of the address's end with the process's size: < or <=?",
+    "break copyin                # or copyout, copyinstr; then type the probe command at the shell\n"
+    "continue\n"
+    "info args                   # from where, and how far?\n"
+    "finish",
+)
 RULES = (
     PANIC, HANG, LEAK, DOUBLE_FREE, FALSE_SUCCESS, FALSE_FAILURE, CHANGED, INSANE, CANNOT_RUN,
+    BOUNDARY,
 )  # fmt: skip
+
+# Workloads that copy at boundaries of user memory; what the probe calls these.
+COPIES = ("copyin", "copyout", "copyinstr")
+BOUNDARIES = {
+    "page-start": "the start of a page",
+    "page-end": "the end of a page",
+    "last-bytes": "the last bytes of user memory",
+    "across-end": "the end of user memory, and beyond",
+    "end": "the first byte beyond user memory",
+    "guard": "the guard page",
+    "guard-end": "the guard page's last byte",
+    "plic": "the PLIC",
+    "kernel": "the kernel's memory",
+    "trampoline": "the trampoline",
+    "top": "the top of the address space",
+    "wrapping": "an address that wraps around",
+}
+MUST_COPY = ("page-start", "page-end", "last-bytes")
 
 OF_RESULT = {
     "false-success": FALSE_SUCCESS,
@@ -148,3 +184,22 @@ OF_DEATH = {
     "silent": HANG,
     "endless-output": HANG,
 }
+
+
+def cannot_run(workloads: Sequence[str], what: str, evidence: str) -> Finding:
+    """Return what is to be said of workloads that do not work although nothing fails, all for
+    the same reason."""
+    place = what.partition(":")[2]
+    if workloads[0] in COPIES and place in BOUNDARIES:
+        does = "copies less than it should" if place in MUST_COPY else "copies what it may not"
+        return BOUNDARY.finding(
+            f"The kernel {does} at {BOUNDARIES[place]}: so `{workloads[0]}` was not swept.",
+            evidence=f"probe NONCE sweep {workloads[0]} nth 1 0 answered cannot={what}",
+        )
+    names = "`, `".join(workloads)
+    several = len(workloads) > 1
+    return CANNOT_RUN.finding(
+        f"The workload{'s' * several} `{names}` {'do' if several else 'does'} not work although no "
+        f"allocation fails: {what}.",
+        evidence=evidence,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from ..audit.satp import RULES as SATP_RULES
 from ..bench import Bench
 from ..checks import Unchecked
 from ..checks.audit import at_rest, new_findings
@@ -22,15 +23,19 @@ from .evidence import (
 from .groups import Deaths, Paths, ranges
 from .protocol import Begun, CannotRun, Done, Event, Ran, Stopped, line_pattern, parse
 
-SILENCE = 20.0  # guest seconds that one n may take; none needs one
+# Guest seconds that one n may take, and its workload at the beginning, three times. Most need
+# less than one; but a kernel may be slow where a workload takes all memory there is.
+SILENCE, FIRST_SILENCE = 20.0, 400.0
 MAX_BOOTS = 24  # of one workload in one mode, unless the sweep is to be exhaustive
 # Of all that is swept of somebody's tree: it may die wherever one looks. What then follows may
 # cost one boot each.
-TREE_BOOTS = 30
-TREE_ROUND_BOOTS = 12  # and of one workload in one mode
+TREE_BOOTS = 20
+TREE_ROUND_BOOTS = 8  # and of one workload in one mode
 HANG_COST = 4  # boots that a hang counts for: it takes that much longer to be sure of it
 MANY_LOST = 4000  # pages; a machine that has lost so many will not have enough for the rest
 UNREADABLE = 8  # numbers that are tried again because their lines could not be read
+
+HARTS = frozenset(rule.name for rule in SATP_RULES)
 
 Audit = Callable[[Bench, Machine, str], list[Finding]]
 
@@ -92,6 +97,7 @@ class Sweep:
     other: list[Finding] = field(default_factory=list)  # workloads that do not work
     deaths: Deaths = field(default_factory=Deaths)
     known: dict[int, Path] = field(default_factory=dict)  # call paths by their numbers
+    unswept: dict[str, tuple[tuple[str, ...], Finding]] = field(default_factory=dict)
     boots: int | None = None  # that are left for all there is to sweep; None: no such limit
 
     def spend(self, boots: int) -> None:
@@ -110,19 +116,23 @@ class Sweep:
             _Sweeper(self, Round(workload, mode)).run()
         except WorkloadFails as fails:
             self.machines.give_up()
-            self.other.append(
-                rules.CANNOT_RUN.finding(
-                    f"The workload `{workload}` does not work although no allocation fails: "
-                    f"{fails}.",
-                    evidence=fails.evidence,
-                )
-            )
+            self._not_swept(workload, str(fails), fails.evidence)
             return False
         except Distrusted as distrusted:
             self.machines.give_up()
             self.other.append(distrusted.finding)
             return False
         return True
+
+    def _not_swept(self, workload: str, what: str, evidence: str) -> None:
+        """Note a workload that cannot be swept: one finding for all for which it is the same."""
+        before = self.unswept.get(what)
+        if before is not None and workload not in rules.COPIES:
+            self.other.remove(before[1])
+        names = (*(before[0] if before else ()), workload)
+        found = rules.cannot_run(names, what, evidence)
+        self.unswept[what] = names, found
+        self.other.append(found)
 
 
 @dataclass
@@ -165,6 +175,7 @@ class _Sweeper:
         self.alone_until = 0  # up to here, each n is tried by a command of its own
         self.suspects: tuple[int, int, Failure] | None = None  # one of these freed wrongly
         self.again: set[int] = set()  # tried a second time, on a fresh machine
+        self.silence = FIRST_SILENCE  # guest seconds that one n may take
 
     def run(self) -> None:
         """Try all there is to try."""
@@ -233,13 +244,19 @@ class _Sweeper:
     def _follow(self, machine: Machine, leg: _Leg) -> int | None:
         memory = Memory(machine.ram, self.bench.elf)
         wanted = rf"{line_pattern(self.bench.nonce)}|{PROMPT}"
+        start = machine.guest_seconds()
         while True:
             match = machine.expect(
-                wanted, f"the probe's n={leg.next}", SILENCE, alive=lambda: memory.armed().tried
+                wanted,
+                f"the probe's n={leg.next}",
+                self.silence,
+                alive=lambda: memory.armed().tried,
             )
             if match[1] is None:
                 return self._gone(machine, memory, leg)
             event = parse(match[1])
+            if isinstance(event, Begun) and not leg.first:
+                self.silence = max(SILENCE, machine.guest_seconds() - start)
             if isinstance(event, Done):
                 return self._done(machine, memory, leg, event)
             following = self._take(machine, memory, leg, event)
@@ -254,7 +271,7 @@ class _Sweeper:
         if isinstance(event, CannotRun):
             raise WorkloadFails(event.what)
         if isinstance(event, Begun):
-            leg.begun, leg.wrong_frees = True, memory.wrong_frees()
+            leg.begun, leg.wrong_frees = True, memory.wrong_frees_before()
             self.paths = Paths(memory.paths(event.calls))
             self.counted = event.calls
             self.tally.points = max(self.tally.points, event.calls)
@@ -290,6 +307,8 @@ class _Sweeper:
             )
         except Unchecked:  # this kernel does not say enough of itself
             return
+        # What a hart has loaded depends on when it is looked at, not on what has failed.
+        found = [one for one in found if one.rule not in HARTS]
         if not armed.fired:
             self.usual |= {one.rule for one in found}
         leg.looked = found
@@ -301,7 +320,7 @@ class _Sweeper:
     def _ran(self, memory: Memory, leg: _Leg, ran: Ran) -> None:
         """Take in a result. If it is bad the probe waits, and memory is that of this n."""
         if ran.n == 0 and (ran.bad or ran.result != "ok"):
-            raise WorkloadFails(f"it ends with {ran}")
+            raise WorkloadFails(ran.words)
         for n in range(max(1, leg.next), ran.n):
             self.sweep.deaths.survived(self.paths.of(n))
         self._lived(leg, ran.n + (ran.fired > 0))
