@@ -66,7 +66,7 @@ enum procstate { UNUSED, USED, SLEEPING, RUNNABLE, RUNNING, ZOMBIE };
 struct proc {
   struct spinlock lock;
 
-  // p->lock must be held:
+  // p->lock must be held, but to guess from the first two whether it is worth taking:
   enum procstate state;
   void *chan; // what it sleeps on
   bool killed;

@@ -69,6 +69,9 @@ scheduler(void)
     intr_off();
     bool found = false;
     for (struct proc *p = proc; p < &proc[NPROC]; p++) {
+      // Most are not: look before taking the lock, under which it is certain.
+      if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) != RUNNABLE)
+        continue;
       acquire(&p->lock);
       if (p->state == RUNNABLE) {
         run(c, p);
@@ -122,22 +125,24 @@ sleep(void *chan, struct spinlock *lk)
 {
   struct proc *p = myproc();
   acquire(&p->lock); // from here on wakeup() waits for us
-  release(lk);
-  p->chan = chan;
+  __atomic_store_n(&p->chan, chan, __ATOMIC_RELAXED);
   p->state = SLEEPING;
+  release(lk);
   sched();
   p->chan = 0;
   release(&p->lock);
   acquire(lk);
 }
 
-// Make all that sleep on chan runnable. No p->lock may be held.
+// Make all that sleep on chan runnable. No p->lock may be held. Who has held the lock
+// that they gave to sleep() since, to make true what they wait for, sees their chan: so
+// only the locks of those are taken.
 void
 wakeup(void *chan)
 {
   struct proc *self = myproc();
   for (struct proc *p = proc; p < &proc[NPROC]; p++) {
-    if (p == self)
+    if (p == self || __atomic_load_n(&p->chan, __ATOMIC_RELAXED) != chan)
       continue;
     acquire(&p->lock);
     if (p->state == SLEEPING && p->chan == chan)
