@@ -21,7 +21,7 @@ help:
 	@echo 'make qemu-gdb    the same, waiting for gdb on port 26000'
 	@echo 'make export-tree OUT=DIR [FAULT=ID] [STYLE=2022] [KPT=share]'
 	@echo '                 write the kernel, with that fault in it, as a tree like any other'
-	@echo 'make bench       measure the kernel, both ways of making kernel page tables'
+	@echo 'make bench       measure the kernel, the matrix, the sweep, tlb and a grade (TREE=DIR)'
 	@echo 'make lint        check formats, types and common mistakes'
 	@echo 'make doctor      say what is installed, what is missing, and what to type'
 	@echo 'make clean       remove all that was built'
@@ -95,7 +95,7 @@ bench:
 	@ci/setup bench
 	@$(MAKE) -s kernel fs KPT=share
 	@$(MAKE) -s kernel fs KPT=copy
-	@./faultline bench
+	@./faultline bench $(TREE)
 
 # STYLE: one of those in harness/export/styles.
 .PHONY: export-tree

@@ -52,7 +52,7 @@ class Bench:
         config = Config(
             self.build.kernel,
             copy,
-            harts=min(self.harts or harts, board.harts),
+            harts=max(min(self.harts or harts, board.harts), board.least),
             icount=icount,
             legacy_virtio=board.legacy_virtio,
             pmp=board.pmp,

@@ -17,13 +17,16 @@ HARTS_AT_MOST = 8  # of QEMU's virt machine and xv6's cpus[]
 
 @dataclass(frozen=True)
 class Board:
-    """What a kernel must find: see qemu.Config. `harts` is how many it can stand."""
+    """What a kernel must find: see qemu.Config. `harts` is how many it can stand, `asked` how
+    many its Makefile asks for, and `least` how many it needs."""
 
     pmp: bool = True
     legacy_virtio: bool = False
     memory: int = MEMORY
     harts: int = HARTS_AT_MOST
     disk: str = "fs.img"  # the image's name in the tree
+    asked: int = 1
+    least: int = 1
 
 
 def qemu_words(said: str) -> list[str]:
@@ -51,6 +54,7 @@ def board_of(elf: ElfImage, words: Sequence[str]) -> Board:
         memory=_memory(options.get("-m", "")),
         harts=_harts(elf, options.get("-smp", "")),
         disk=disk[1] if disk else "fs.img",
+        asked=_asked(options.get("-smp", "")),
     )
 
 
@@ -66,7 +70,11 @@ def _harts(elf: ElfImage, word: str) -> int:
     """Return how many harts the kernel has room for; one if its Makefile wants only one."""
     table = elf.type_of("cpus")
     room = getattr(table, "count", 0) or HARTS_AT_MOST
-    asked = re.match(r"(?:cpus=)?(\d+)", word)
-    if asked and asked[1] == "1":
+    if re.match(r"(?:cpus=)?1(?!\d)", word):
         return 1
     return min(room, HARTS_AT_MOST)
+
+
+def _asked(word: str) -> int:
+    match = re.match(r"(?:cpus=)?(\d{1,4})", word)
+    return min(max(int(match[1]), 1), HARTS_AT_MOST) if match else 1

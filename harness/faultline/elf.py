@@ -50,14 +50,17 @@ class ElfImage:
 
     @functools.cached_property
     def symbols(self) -> dict[str, tuple[int, int]]:
-        """Address and size of each symbol."""
-        found: dict[str, tuple[int, int]] = {}
+        """Address and size of each symbol; a global one counts before locals of its name, such
+        as labels in assembly."""
+        local: dict[str, tuple[int, int]] = {}
+        known: dict[str, tuple[int, int]] = {}
         for section in self._elf.iter_sections():
             if isinstance(section, SymbolTableSection):
                 for symbol in section.iter_symbols():
                     if symbol.name and symbol["st_shndx"] != "SHN_UNDEF":
-                        found.setdefault(symbol.name, (symbol["st_value"], symbol["st_size"]))
-        return found
+                        to = local if symbol["st_info"]["bind"] == "STB_LOCAL" else known
+                        to.setdefault(symbol.name, (symbol["st_value"], symbol["st_size"]))
+        return local | known
 
     def address(self, name: str) -> int | None:
         """Return a symbol's address, or None if there is no such symbol."""
@@ -146,6 +149,18 @@ class ElfImage:
         """Return where a function is defined, or None if there is none of that name."""
         die = self._definition(name)
         return Where(*self._line(die.attributes["DW_AT_low_pc"].value), name) if die else None
+
+    @functools.lru_cache(maxsize=None)
+    def parameters(self, name: str) -> tuple[CType, ...]:
+        """Return the types of a function's parameters; none if it is not known."""
+        die = self._definition(name)
+        if die is not None and "DW_AT_abstract_origin" in die.attributes:
+            die = die.get_DIE_from_attribute("DW_AT_abstract_origin")
+        return tuple(
+            dwarftypes.type_of(child)
+            for child in (die.iter_children() if die else ())
+            if child.tag == "DW_TAG_formal_parameter"
+        )
 
     def callees(self, name: str) -> set[str]:
         """Return the functions that a function calls, as far as they are not inlined."""

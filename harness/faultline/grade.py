@@ -31,6 +31,7 @@ from .treesource import Source, fetch
 from .verdict import CheckResult, TargetResult
 
 BUILD = "build"  # what the building of a tree is called among its checks
+TEST_PARTS = 2  # of usertests
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,6 @@ class _Outcome:
     """What one job brought. `unusable` is why there is no tree to look at."""
 
     results: list[CheckResult]
-    seconds: float
     problem: str = ""
     unusable: str = ""
     build: Build | None = None
@@ -95,8 +95,10 @@ class _Case:
     source: Source
     waiting: int = 1  # jobs that have not ended
     results: list[CheckResult] = field(default_factory=list)
-    seconds: float = 0.0
+    begun: float = 0.0  # when its first job was
     problem: str = ""
+    build: Build | None = None
+    last: list[Check] = field(default_factory=list)  # what others may make unnecessary
 
     def result(self, order: Sequence[str], lab: Lab | None = None) -> TargetResult:
         """Return the tree's result; `order` has the names of all checks.
@@ -109,20 +111,23 @@ class _Case:
         if points is not None and verdict != "error":
             known = points.earned is not None
             verdict = ("pass" if points.passed else "fail") if known else "error"
+        seconds = time.monotonic() - self.begun
         return TargetResult(
-            self.source.id, "tree", "", verdict, None, results, self.seconds, self.problem, points
+            self.source.id, "tree", "", verdict, None, results, seconds, self.problem, points
         )
 
 
 def tree_verdict(results: Iterable[CheckResult]) -> str:
     """Return a tree's verdict: a check that could not look at it does not fail it.
 
-    A tree that no check could look at has not passed.
+    A tree that no check could look at has not passed: that it builds is not enough.
     """
+    results = list(results)
     statuses = {result.status for result in results}
     if "error" in statuses:
         return "error"
-    return "pass" if "fail" not in statuses and "pass" in statuses else "fail"
+    looked = any(result.status == "pass" for result in results if result.check != BUILD)
+    return "pass" if looked and "fail" not in statuses else "fail"
 
 
 def run_trees(
@@ -143,44 +148,52 @@ def run_trees(
     order = list(dict.fromkeys([BUILD, *(check.name for check in plan.checks()), *own]))
 
     def work(job: Job, say: Say) -> _Outcome:
-        start = time.monotonic()
-        outcome = _Outcome([], 0.0)
         try:
-            outcome = _run_job(job, plan, tools, probe, say)
+            return _run_job(job, plan, tools, probe, say)
         except UsageError as error:
-            outcome = _Outcome([], 0.0, str(error), unusable=str(error))
+            return _Outcome([], str(error), unusable=str(error))
         except HarnessError as error:
-            outcome = _Outcome([], 0.0, str(error))
-        return dataclasses.replace(outcome, seconds=time.monotonic() - start)
+            return _Outcome([], str(error))
 
     def then(finished: Finished[Job]) -> Sequence[Job]:
         case = cases[finished.job.source]
-        outcome = finished.result or _Outcome([], 0.0, finished.problem)
+        outcome = finished.result or _Outcome([], finished.problem)
         if outcome.unusable and len(cases) == 1:
             raise UsageError(outcome.unusable)
         case.results += outcome.results
-        case.seconds += outcome.seconds
         case.problem = case.problem or outcome.problem
         case.waiting -= 1
-        if finished.job.check or outcome.build is None:
+        case.build = case.build or outcome.build
+        if case.build is None:
             return ()
-        more, skipped = _jobs_after(finished.job.source, outcome.build, plan, case.results)
-        case.results += skipped
+        more: list[Job] = []
+        if not finished.job.check:
+            more, skipped, case.last = _jobs_after(finished.job.source, case.build, plan, case.results)
+            case.results += skipped
+        if not case.waiting and not more:
+            more = _last_jobs(case, case.build, plan)
         case.waiting += len(more)
         return more
 
     for event in run_jobs([Job(source) for source in cases], work, limit, then):
+        case = cases[event.job.source]
+        case.begun = case.begun or time.monotonic()
         yield event
-        if isinstance(event, Finished) and cases[event.job.source].waiting == 0:
-            yield cases[event.job.source].result(order, plan.lab)
+        if isinstance(event, Finished) and case.waiting == 0:
+            yield case.result(order, plan.lab)
 
 
 def _run_job(job: Job, plan: Plan, tools: Tools, probe: bytes, say: Say) -> _Outcome:
     if job.build is not None:
         say(f"{job.check} {job.part}".rstrip())
+        check = plan.check(job.check)
         with _bench(job.build, plan, say, job.part) as bench:
-            result = run_check(plan.check(job.check), bench)
-        return _Outcome([dataclasses.replace(result, part=job.part)], 0.0)
+            result = run_check(check, bench)
+        if result.status == "error":  # it may have been this host, just then
+            say(f"{job.check} {job.part} once more, for {result.reason}")
+            with _bench(job.build, plan, say, job.part) as bench:
+                result = run_check(check, bench)
+        return _Outcome([dataclasses.replace(result, part=job.part)])
     say(BUILD)
     start = time.monotonic()
     seen: list[CheckResult] = []
@@ -193,17 +206,19 @@ def _run_job(job: Job, plan: Plan, tools: Tools, probe: bytes, say: Say) -> _Out
         seconds = time.monotonic() - start
         finding = dataclasses.replace(failed.finding, check=BUILD)
         failure = CheckResult(BUILD, "fail", seconds, "", (finding,))
-        return _Outcome([failure, *seen, *_all_skipped(plan.checks(), "it does not build")], 0.0)
+        return _Outcome([failure, *seen, *_all_skipped(plan.checks(), "it does not build")])
     took = time.monotonic() - start
-    first = needed_first(plan.checks())
+    needed = needed_first(plan.checks())
+    first = needed or [all_checks()["boot"]]  # the disk must be there for any check
     results = _first_results(first, build, plan, say)
-    if lacks_disk(results):
-        other = with_other_virtio(build)
+    for other in other_boards(build, results):
         again = _first_results(first, other, plan, say)
         if all(result.status == "pass" for result in again):
             build, results = other, again
+            break
+    results = results if needed else []
     made = CheckResult(BUILD, "pass", took, "; ".join(build.notes))
-    return _Outcome([made, *seen, *results], 0.0, build=build)
+    return _Outcome([made, *seen, *results], build=build)
 
 
 def _first_results(
@@ -213,6 +228,21 @@ def _first_results(
         return []
     with _bench(dataclasses.replace(build), plan, say) as bench:
         return run_checks(checks, bench)
+
+
+def other_boards(build: Build, results: Sequence[CheckResult]) -> Iterator[Build]:
+    """Yield the same build with what its kernel may have missed when it did not boot."""
+    if lacks_disk(results):
+        yield with_other_virtio(build)
+    if build.board.asked > 1 and any(result.status == "fail" for result in results):
+        yield with_all_harts(build)
+
+
+def with_all_harts(build: Build) -> Build:
+    """Return a build to be booted with never fewer harts than its Makefile asks for."""
+    board = dataclasses.replace(build.board, least=build.board.asked)
+    note = f"it only boots with all the {board.asked} harts that its Makefile asks for"
+    return dataclasses.replace(build, board=board, notes=(*build.notes, note))
 
 
 def lacks_disk(results: Iterable[CheckResult]) -> bool:
@@ -293,25 +323,47 @@ def put_probe(disk: Path, probe: bytes) -> str:
 
 def _jobs_after(
     source: Source, build: Build, plan: Plan, results: Sequence[CheckResult]
-) -> tuple[list[Job], list[CheckResult]]:
-    """Return the jobs that follow a tree's first one, and the checks that are skipped."""
+) -> tuple[list[Job], list[CheckResult], list[Check]]:
+    """Return the jobs that follow a tree's first one, the checks that are skipped, and those to
+    run at the very end, if they are still needed then."""
     done = {result.check for result in results}
+    later = plan.lab.later() if plan.lab else set()
     jobs: list[Job] = []
     skipped: list[CheckResult] = []
+    last: list[Check] = []
     for check in sorted(plan.checks(), key=lambda check: not check.parts):
         if check.name in done:
             continue
         skip = unmet(check, results)
         if skip is not None:
             skipped.append(skip)
+        elif check.name in later:
+            last.append(check)
         else:
             jobs += [Job(source, check.name, part, build) for part in _parts(check)]
-    return jobs, skipped
+    return jobs, skipped, last
+
+
+def _last_jobs(case: _Case, build: Build, plan: Plan) -> list[Job]:
+    """Return the jobs that are still needed when all others have ended."""
+    answered = plan.lab.answered(merged(case.results)) if plan.lab and case.last else []
+    names = {check.name for check in case.last}
+    case.results += [result for result in answered if result.check in names]
+    known = {result.check for result in answered}
+    jobs = [Job(case.source, one.name, "", build) for one in case.last if one.name not in known]
+    case.last = []
+    return jobs
 
 
 def _parts(check: Check) -> tuple[str, ...]:
-    """Return the parts in which a check of a tree is done: the sweep of one dies of the same
-    allocations in many workloads, so it goes on where others have shown that."""
+    """Return the parts in which a check of a tree is done.
+
+    The sweep of one dies of the same allocations in many workloads, so it goes on where others
+    have shown that. Each part of usertests counts all of memory twice, which takes as long as
+    many tests.
+    """
+    if check.name == "usertests":
+        return tuple(f"{number}/{TEST_PARTS}" for number in range(1, TEST_PARTS + 1))
     return check.parts if check.parts and check.name != "sweep" else ("",)
 
 

@@ -7,12 +7,14 @@ a few are the lab's own (labkinds.py).
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checks import Check, all_checks
+from .checks.abi import our_tests
 from .errors import UsageError
 from .finding import Finding
 from .labentry import Entry, LabError
@@ -20,6 +22,7 @@ from .labkinds import KINDS, Condition
 from .labpoints import ItemPoints, Points
 from .labtree import restore
 from .postmortem import RULES as DEATH_RULES
+from .treetests import OK
 from .tomlentry import read_toml
 from .verdict import CheckResult
 
@@ -27,7 +30,9 @@ LABS = Path(__file__).resolve().parents[2] / "labs"
 PRISTINE = "pristine"  # what the restoring of files is called among a tree's checks
 DEATHS = frozenset(rule.name for rule in DEATH_RULES)
 FOUND_FIRST = ("build", "boot")  # without these nothing can be asked of a tree
+USERTESTS = "usertests"  # the check with a table of what became of each test
 SHOWN = 4  # reasons of one item
+ABI = "abi"  # the check that runs our own tests of system calls
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Item:
 
     `off` is what each thing that is wrong costs; 0: anything wrong costs all of it. With
     `optional`, the item does not count if its check cannot look at this tree, or not here.
+    While the files that may not be changed are not restored, these of `ours`, our own tests of
+    system calls, must pass, too.
     """
 
     title: str
@@ -44,6 +51,7 @@ class Item:
     optional: bool
     asked: str  # the table of the lab file, as text
     condition: Condition = field(repr=False, compare=False)
+    ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,10 @@ class Lab:
         found = {item.condition.check: item.condition.guest for item in self.items}
         return [check for check in found.values() if check is not None]
 
+    def later(self) -> set[str]:
+        """Return which of its own checks `answered` may make unnecessary."""
+        return {item.condition.check for item in self.items if item.condition.tests}
+
     def names(self) -> list[str]:
         """Return the names of all results that are the lab's own."""
         own = {c.check: 0 for c in (item.condition for item in self.items) if c.guest or c.file}
@@ -87,6 +99,17 @@ class Lab:
             words = restore(tree, handout, self.pristine)
             results.append(CheckResult(PRISTINE, "pass" if handout else "skip", 0.0, words))
         return results
+
+    def answered(self, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """Return those of its own checks' results that follow from what usertests has shown."""
+        tables = [one.table for one in results if one.check == USERTESTS and one.table is not None]
+        passed = {row[0] for table in tables for row in table.rows if row[1] == OK}
+        conditions = {item.condition.check: item.condition for item in self.items}
+        return [
+            CheckResult(name, "pass", 0.0, "passed among all tests")
+            for name, condition in conditions.items()
+            if condition.tests and passed.issuperset(condition.tests)
+        ]
 
     def score(self, results: Sequence[CheckResult]) -> Points:
         """Return the points for a tree of which these results are known."""
@@ -114,6 +137,14 @@ def points_of(item: Item, part: str, results: Mapping[str, CheckResult]) -> Item
             return ItemPoints(part, item.title, 0, 0, (words,))
         return ItemPoints(part, item.title, 0, item.points, (result.reason or "was not run",))
     wrong, died = _wrong(item.condition, result)
+    if item.ours and not _passed(PRISTINE, results):
+        looked = results.get(ABI)
+        if looked is None or looked.status in ("error", "skip"):
+            reason = looked.reason if looked else "was not run"
+            words = f"the tree's usertests was not restored, and our own tests say nothing: {reason}"
+            unknown = looked is None or looked.status == "error"
+            return ItemPoints(part, item.title, None if unknown else 0, item.points, (words,))
+        wrong += [finding for finding in looked.findings if _concerns(finding, item.ours)]
     earned = item.points
     if wrong:
         earned = max(0, item.points - item.off * len(wrong)) if item.off and not died else 0
@@ -125,6 +156,13 @@ def points_of(item: Item, part: str, results: Mapping[str, CheckResult]) -> Item
 
 def _passed(name: str, results: Mapping[str, CheckResult]) -> bool:
     return name in results and results[name].status == "pass"
+
+
+def _concerns(finding: Finding, ours: frozenset[str]) -> bool:
+    """Tell whether a finding is about one of these tests, or about some that were not run."""
+    if not finding.rule.startswith(f"{ABI}-test-"):
+        return False
+    return finding.where.function in ours or finding.where.function is None
 
 
 def _wrong(condition: Condition, result: CheckResult) -> tuple[list[Finding], bool]:
@@ -204,9 +242,15 @@ def _item(entry: Entry) -> Item:
     off, optional = entry.points("off", required=False), entry.yes("optional")
     if off > points:
         raise entry.error("off", f"is {off:g}, and the item has {points:g} points")
+    ours: set[str] = set()
+    for pattern in entry.texts("ours", required=False):
+        found = fnmatch.filter(our_tests(), pattern)
+        if not found:
+            raise entry.error("ours", f"none of our tests is called {pattern!r}")
+        ours.update(found)
     kind = entry.text("kind")
     if kind not in KINDS:
         raise entry.error("kind", f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
     condition = KINDS[kind](entry)
     entry.end()
-    return Item(title, points, off, optional, repr(dict(entry.table)), condition)
+    return Item(title, points, off, optional, repr(dict(entry.table)), condition, frozenset(ours))

@@ -22,7 +22,7 @@ from .labentry import Entry
 from .labrules import COUNT_DIFFERS, FILE_MISSING, FILE_NO_NUMBER
 from .labtree import Unreadable, read_text
 from .machine import PROMPT, GuestDied, StillBusy
-from .treetests import EFFORT, SILENCE, test_place
+from .treetests import EFFORT, SILENCE, result_of_test, test_place
 
 VMPRINT_FORMATS = ("2020",)
 BOOTS_AT_MOST = 3
@@ -41,6 +41,7 @@ class Condition:
     rules: tuple[str, ...] = ()
     guest: Check | None = None
     file: FileTest | None = None
+    tests: tuple[str, ...] = ()  # of usertests: if all of these have passed there, that is enough
 
 
 Kind = Callable[[Entry], Condition]
@@ -84,7 +85,10 @@ def vmprint(entry: Entry) -> Condition:
 
 @kind("tests")
 def tests(entry: Entry) -> Condition:
-    """These tests of the tree's own usertests pass, each asked for by its name."""
+    """These tests of the tree's own usertests pass.
+
+    One that did not pass among all the others is asked for by its name.
+    """
     names = entry.texts("tests")
     for name in names:
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
@@ -96,7 +100,8 @@ def tests(entry: Entry) -> Condition:
 
     check = f"usertests {' '.join(names)}"
     rules = (FAILED, DIED, INCOMPLETE)
-    return Condition(check, guest=Check(check, check, rules, ("boot",), run))
+    guest = Check(check, check, rules, ("boot",), run)
+    return Condition(check, guest=guest, tests=tuple(names))
 
 
 def _run_test(bench: Bench, name: str) -> Iterator[Finding]:
@@ -137,19 +142,6 @@ def findings_of_test(bench: Bench, name: str, said: str, end: str) -> Iterator[F
     else:
         words = f"`usertests {name}` printed no result of the test {name}."
         yield INCOMPLETE.finding(words, where=where, evidence=evidence)
-
-
-def result_of_test(said: str, name: str) -> str:
-    """Return a test's result, OK or FAILED or SKIPPED, or nothing.
-
-    It stands after the test's name or, if the kernel said something meanwhile, on a line of
-    its own.
-    """
-    begun = re.search(rf"^test {re.escape(name)}: ", said, re.MULTILINE)
-    if begun is None:
-        return ""
-    result = re.search(r"^(OK|FAILED|SKIPPED)\b", said[begun.end() :], re.MULTILINE)
-    return result[1] if result else ""
 
 
 @kind("counts")

@@ -216,7 +216,7 @@ class Ledger:
         ]
 
     def _column(self, member: str) -> list[int]:
-        """Return a member of every entry. There are 32768: one by one they take long."""
+        """Return a member of every entry. There are 65536: one by one they take long."""
         ctype = self._pages.ctype
         assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
         if self._words is None:

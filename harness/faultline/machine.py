@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import tempfile
@@ -34,7 +35,7 @@ MTIME_SECONDS = 1e-7
 CREDENTIALS = struct.Struct("=3i")  # Linux's struct ucred: process, user, group
 SIGNALLED = 128  # what a sandbox adds to a signal's number for its exit status
 POLL = 0.2  # wall seconds between two looks at the machine
-CONTROL_TIMEOUT = 60.0  # wall seconds within which QEMU must answer
+CONTROL_TIMEOUT = 300.0  # wall seconds within which QEMU must answer, even on a busy host
 PROMPT = r"(?:\n|\A)\$ "
 PANIC = r"panic: ([^\r\n]*)\r?\n"
 
@@ -170,6 +171,14 @@ class Machine:
         said = self.skipped
         return said.removeprefix(command).removeprefix("\n")
 
+    def start(self, command: str) -> None:
+        """Run a command in the background; wait until the shell asks for the next one.
+
+        What runs already may write before, between and after the prompt's two characters.
+        """
+        self.send(f"{command} &")
+        self.expect(r"\$", f"the prompt after starting `{command}`")
+
     def said(self) -> str:
         """Return all console output so far."""
         return self.log.text()
@@ -229,7 +238,11 @@ class Machine:
             self._qmp.close()
             self._qmp = None
         if self._spawn is not None:
-            self._spawn.close(force=True)
+            # At once: pexpect would first be polite, and then give a busy host too little time.
+            if self._spawn.isalive():
+                os.kill(self._spawn.pid, signal.SIGKILL)
+                self._spawn.wait()
+            self._spawn.close()
             self._spawn = None
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -71,7 +71,11 @@ class Plan:
 
     def checks(self) -> list[Check]:
         """Return the checks to run, each after those it needs."""
-        return [check for check in all_checks().values() if self.only in ("", check.name)]
+        return [
+            check
+            for check in all_checks().values()
+            if self.only == check.name or not self.only and not check.trees
+        ]
 
     def divides(self, target: Target) -> bool:
         """Tell whether a target's checks are jobs of their own."""

@@ -10,6 +10,8 @@ from .finding import Finding, Rule, Where
 from .hart import INTERRUPT, Hart, cause_words
 from .machine import PANIC, Death, GuestDied
 from .ram import Ram
+from .sleepers import sleepers
+from .sleepers import words as waiting_words
 from .sv39 import satp_root
 from .unwind import call_path, path_text, return_addresses
 
@@ -172,6 +174,11 @@ def death_finding(died: GuestDied, elf: ElfImage) -> Finding:
         parts.append(details)
     else:
         message, where = _other(death, ram, elf)
+        waiting = sleepers(ram, elf) if death.kind == "hang" else []
+        if waiting:
+            message += "; every process waits for something"
+            where = next((places[0] for _, places in reversed(waiting) if places), where)
+            parts.append(waiting_words(waiting))
     parts += [hart_words(hart, ram, elf) for hart in death.harts]
     if death.status is not None:
         parts.append(f"QEMU's exit status: {death.status}")

@@ -28,6 +28,8 @@ class Process:
     sz: int = 0  # bytes of user memory
     trapframe: int = 0
     sp: int = 0  # kernel stack pointer when it last gave its hart away; virtual
+    ra: int = 0  # return address and frame pointer of that moment
+    s0: int = 0
     kstack: int = 0  # lowest virtual address of its kernel stack, if the kernel notes it
 
     def __str__(self) -> str:
@@ -51,6 +53,10 @@ def _process(value: Value, members: Members) -> Process:
     def number(member: str) -> int:
         return int(value[member]) if member else 0
 
+    def saved(register: str) -> int:
+        context = value[members.context] if members.context else None
+        return int(context[register]) if context is not None and register in context else 0
+
     return Process(
         value.address,
         number(members.pid),
@@ -60,7 +66,9 @@ def _process(value: Value, members: Members) -> Process:
         number(members.kpagetable),
         number(members.sz),
         number(members.trapframe),
-        int(value[members.context]["sp"]) if members.context else 0,
+        saved("sp"),
+        saved("ra"),
+        saved("s0"),
         number(members.kstack),
     )
 

@@ -81,6 +81,13 @@ _MAKE = re.compile(
     r"^(?P<file>[^\s:]*[Mm]akefile|[^\s:]+\.mk):(?P<line>\d+): \*\*\* (?P<words>.+?)\.? +Stop\.",
     re.M,
 )
+_LIBRARY = re.compile(
+    r" (?:assert|ctype|errno|math|signal|stdio|stdlib|string|time|unistd)\.h: No such file"
+)
+LIBRARY_HINT = (
+    "That is a header of the C library, which a kernel does not have: leave the #include out. "
+    "Some toolchains have it all the same."
+)
 _MKFS = re.compile(r"^(?P<words>(?:mkfs: .*|.*Assertion .* failed.*|mkfs/mkfs: .*))$", re.M)
 
 
@@ -280,7 +287,10 @@ def failure(done: Ended, goal: str, below: str, tree: Path) -> Finding:
     for message, where, at in _problems(text, goal, tree):
         first = text.count("\n", 0, at)
         lines = text.splitlines()[first : first + EVIDENCE_LINES]
-        return DOES_NOT_BUILD.finding(message, where=where, evidence="\n".join(lines))
+        hint = LIBRARY_HINT if _LIBRARY.search(message) else ""
+        return DOES_NOT_BUILD.finding(
+            message, where=where, evidence="\n".join(lines), hint=hint
+        )
     return DOES_NOT_BUILD.finding(
         f"`make {goal}` failed, with exit status {done.status}.",
         evidence=f"The last output:\n{evidence}",

@@ -14,7 +14,7 @@ from pathlib import Path
 from .bench import Bench
 from .elf import ElfImage
 from .errors import HarnessError
-from .finding import Finding, Rule, Where
+from .finding import Finding, Rule, Table, Where
 from .fsimage import Image, ImageError
 from .fsinject import replace_content
 from .ledger import Ledger, event_findings
@@ -22,19 +22,21 @@ from .machine import PROMPT, GuestDied, Machine, StillBusy
 from .postmortem import death_finding, hart_words
 from .testtable import TestTable, find_tables, with_only
 
-EFFORT = 90.0  # processor seconds that one test may take
+EFFORT = 90.0  # processor seconds that any test may take
 PART_EFFORT = 180.0  # that all tests of a part may have taken when another is begun
+# Of tests that are known to take long, so many times what they usually take; of a part likewise.
+PATIENCE, PART_PATIENCE = 4.0, 3.0
 DEATHS = 3  # machines that the tests of one part may use up
 # Guest seconds: a busy guest uses up its effort before; one that idles lets them go by fast.
 SILENCE = 1500.0
 EVIDENCE = 1500  # characters of output
 # Processor seconds of the tests of 2020 to 2025 that take long; in proportion to each other.
 COSTS = {
-    "badwrite": 50.0, "outofinodes": 40.0, "bigdir": 40.0, "diskfull": 30.0, "execout": 20.0,
-    "manywrites": 15.0, "reparent2": 15.0, "twochildren": 8.0, "concreate": 5.0,
-    "createdelete": 2.5, "sharedfd": 2.5, "forkfork": 3.0, "badarg": 3.0, "sbrkfail": 2.0,
-    "mem": 2.0, "iref": 2.0, "createtest": 2.0, "reparent": 2.0, "bigwrite": 2.0,
-    "truncate3": 1.5, "linkunlink": 1.5, "writebig": 1.5, "writetest": 1.0, "forkforkfork": 1.5,
+    "outofinodes": 40.0, "execout": 30.0, "reparent2": 28.0, "bigdir": 25.0, "twochildren": 18.0,
+    "diskfull": 15.0, "manywrites": 15.0, "badwrite": 13.0, "concreate": 2.5, "dirfile": 5.0,
+    "createdelete": 1.5, "sharedfd": 2.0, "forkfork": 3.5, "badarg": 2.5, "sbrkfail": 4.5,
+    "mem": 2.5, "iref": 1.0, "createtest": 1.0, "reparent": 3.5, "bigwrite": 1.0, "sbrkmuch": 1.5,
+    "truncate3": 1.0, "linkunlink": 0.5, "writebig": 1.0, "writetest": 0.5, "forkforkfork": 1.0,
 }  # fmt: skip
 USUAL_COST = 0.2  # of a test that is not known
 
@@ -63,6 +65,16 @@ UNFINISHED = Rule(
     "continue                   # at the shell: usertests NAME; then ctrl-C\n"
     "thread apply all backtrace # the same place each time?",
 )
+NOT_RUN = Rule(
+    "usertests-not-run",
+    "note",
+    "Tests were left out, because those before them had taken the machine with them, or had not "
+    "ended. What they would have shown is not known; the others are findings of their own.",
+    "Mend what the others died of first.",
+    "continue                   # at the shell: usertests NAME",
+)
+COLUMNS = ("test", "result", "seconds")
+OK, FAILED, DIED, STOPPED, LEFT_OUT = "OK", "FAILED", "died", "stopped", "not run"
 
 _BEGUN = re.compile(r"^test (\w+): ", re.MULTILINE)
 _LOST = re.compile(r"^.*lost (?:some )?free pages.*$", re.MULTILINE)
@@ -92,12 +104,16 @@ class TreeTests:
             raise NoTables("usertests has no table of tests")
         self.deaths = 0
         self.spent = 0.0  # processor seconds
+        self.effort = PART_EFFORT  # that all tests of the part may take
+        self.results: dict[str, tuple[str, float]] = {}  # and processor seconds, of each test
 
-    def run(self, part: int, of: int) -> Iterator[Finding]:
-        """Run the tests of one part; yield what went wrong."""
+    def run(self, part: int, of: int) -> Iterator[Finding | Table]:
+        """Run the tests of one part; yield what went wrong, and a table of the results."""
         names = [name for table in self.tables for name in table.names]
-        left = divide(list(dict.fromkeys(names)), of)[part - 1]
-        while left and self.deaths < DEATHS and self.spent < PART_EFFORT:
+        left = chosen = divide(list(dict.fromkeys(names)), of)[part - 1]
+        usual = sum(COSTS.get(name, USUAL_COST) for name in chosen)
+        self.effort = max(PART_EFFORT, PART_PATIENCE * usual)
+        while left and self.deaths < DEATHS and self.spent < self.effort:
             run = _Run(self, left)
             yield from run.findings()
             left = [name for name in left if name not in run.begun] if run.ended_early else []
@@ -105,10 +121,18 @@ class TreeTests:
             why = f"those before them took {self.spent:.0f} s of computing"
             if self.deaths >= DEATHS:
                 why = f"{self.deaths} tests before them took the machine with them"
-            yield UNFINISHED.finding(
+            rule = NOT_RUN if self.deaths else UNFINISHED
+            yield rule.finding(
                 f"{len(left)} tests of usertests were not run: {why}.",
                 evidence="Not run: " + ", ".join(left),
             )
+        yield self.table(chosen)
+
+    def table(self, chosen: Sequence[str]) -> Table:
+        """Return the result of each of these tests."""
+        rows = [(name, *self.results.get(name, (LEFT_OUT, 0.0))) for name in chosen]
+        words = [(name, result, f"{seconds:.1f}") for name, result, seconds in rows]
+        return Table("tests of usertests", COLUMNS, tuple(words))
 
     def disk(self, chosen: Sequence[str]) -> bytes:
         """Return a file system whose usertests has only these tests."""
@@ -148,19 +172,25 @@ class _Run:
         tests, what = self.tests, "its first test"
         while True:
             start = machine.processor_seconds()
+            name = self.begun[-1] if self.begun else ""
             try:
                 match = machine.expect(
-                    rf"(?:\n|\A)test (\w+): |{PROMPT}", f"the end of {what}", SILENCE, EFFORT
+                    rf"(?:\n|\A)test (\w+): |{PROMPT}", f"the end of {what}", SILENCE, effort(name)
                 )
-            except (GuestDied, StillBusy):
-                tests.spent += EFFORT
+            except (GuestDied, StillBusy) as end:
+                died = isinstance(end, GuestDied)
+                took = 0.0 if died else effort(name)
+                tests.spent += took
                 tests.deaths += 1
+                tests.results[name] = DIED if died else STOPPED, took
                 self.ended_early = True
                 raise
-            tests.spent += max(0.0, machine.processor_seconds() - start)
+            took = max(0.0, machine.processor_seconds() - start)
+            tests.spent += took
+            tests.results[name] = result_of_test(machine.said(), name) or LEFT_OUT, took
             if match[1] is None:
                 return
-            if tests.spent > PART_EFFORT:
+            if tests.spent > tests.effort:
                 self.ended_early = True
                 return
             self.begun.append(match[1])
@@ -173,6 +203,7 @@ class _Run:
 
     def _judged(self, said: str, *, over: bool) -> Iterator[Finding]:
         """Yield a finding for each test that failed; `over` if usertests has ended."""
+        said = re.sub(rf"{PROMPT}\Z", "\n", said)
         marks = list(_BEGUN.finditer(said))
         failed = False
         for mark, following in zip(marks, [*marks[1:], None]):
@@ -226,14 +257,34 @@ class _Run:
     def _unfinished(self, machine: Machine, busy: StillBusy) -> Finding:
         elf = self.tests.bench.elf
         harts = "\n".join(hart_words(hart, machine.ram, elf) for hart in busy.harts)
+        given = effort(self.begun[-1] if self.begun else "")
         return UNFINISHED.finding(
-            f"usertests: {self._last} was not done after {EFFORT:.0f} s of computing.",
+            f"usertests: {self._last} was not done after {given:.0f} s of computing.",
             where=self._place(self.begun[-1]) if self.begun else Where(),
             evidence=f"{harts}\nThe last output:\n{machine.said()[-EVIDENCE:]}",
         )
 
     def _place(self, name: str) -> Where:
         return test_place(self.tests.places, name)
+
+
+def effort(name: str) -> float:
+    """Return how many processor seconds a test may take."""
+    return max(EFFORT, PATIENCE * COSTS.get(name, 0.0))
+
+
+def result_of_test(said: str, name: str) -> str:
+    """Return a test's result, OK or FAILED or SKIPPED, or nothing.
+
+    It stands after the test's name or, if the kernel said something meanwhile, on a line of
+    its own.
+    """
+    begun = re.search(rf"^test {re.escape(name)}: ", said, re.MULTILINE)
+    if begun is None:
+        return ""
+    text = _BEGUN.split(said[begun.end() :])[0]
+    result = re.search(r"^(OK|FAILED|SKIPPED)\b", text, re.MULTILINE)
+    return result[1] if result else ""
 
 
 def divide(

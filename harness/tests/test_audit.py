@@ -148,6 +148,12 @@ def leaf_to_nowhere(w: World) -> None:
     w.free(w.next - PAGE, "growproc")
 
 
+def mirror_of_a_failed_exec(w: World) -> None:
+    image = w.alloc("growproc", USER)
+    w.change(w.own[1], HEAP, pa=image)
+    w.free(image, "exec")
+
+
 def live_page_on_the_list(w: World) -> None:
     w.fake.put(w.next + 8 * PAGE, w.pipe)
     w.fake.put(w.pipe, w.next + 10 * PAGE)
@@ -206,6 +212,10 @@ BAD: dict[str, Case] = {
         shrunk_without_mirror, [("mirror-stale", "growproc"), ("mapped-free-page", "growproc")],
     ),
     "mirror-of-the-guard": (mirror_of_the_guard, [("mirror-stale", "exec")]),
+    "mirror-of-a-failed-exec": (
+        mirror_of_a_failed_exec,
+        [("mirror-wrong-page", "exec"), ("mapped-free-page", "exec")],
+    ),
     "mirror-swapped": (two_pages_swapped, [("mirror-wrong-page", "growproc")]),
     "mirror-read-only": (
         lambda w: w.change(w.own[1], HEAP, clear=W), [("mirror-flags", "growproc")],

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from audit_world import KSTACK, RAM_PAGES, SOURCE, STACK, World
+from audit_world import FREE, KSTACK, RAM_PAGES, SOURCE, STACK, World
 from conftest import Compile, FakeRam
 
+from faultline.audit.blame import Blame
 from faultline.audit.moment import CLINT, TRAPFRAME
 from faultline.elf import TRAMPOLINE, ElfImage
+from faultline.ledger import Ledger
 from faultline.processes import has_kernel_tables, kernel_table_member, processes
 from faultline.ram import PAGE, RAM_BASE
 from faultline.sv39 import R, U, W, X, pte_pa
@@ -120,6 +122,23 @@ def test_what_is_said_of_a_foreign_kernel(
     assert [finding.rule for finding in world.audit(hart(world, world.kernel))] == rules
 
 
+@pytest.mark.parametrize(
+    ("va", "flags", "rules"),
+    [
+        (TRAPFRAME - PAGE, R | U, []),  # the lab of 2021 and later asks for it
+        (TRAPFRAME - PAGE, R | W | U, ["user-map"]),
+        (TRAPFRAME - 2 * PAGE, R | U, ["user-map"]),
+    ],
+)
+def test_a_page_under_the_trapframe_that_the_user_may_read(
+    world: World, va: int, flags: int, rules: list[str]
+) -> None:
+    for which in range(2):
+        world.map(world.user[which], va, world.alloc("allocproc", FREE), flags, "proc_pagetable")
+    finish(world)
+    assert sorted({finding.rule for finding in world.audit()}) == rules
+
+
 def test_the_clint_is_in_nobody_s_way_without_a_mirror(
     compile_guest: Compile, fake_ram: FakeRam
 ) -> None:
@@ -201,3 +220,82 @@ def test_a_kernel_table_under_any_name_is_read(compile_guest: Compile, fake_ram:
     world.set("proc", 0x8765_4000, 0, "space")
     (process,) = processes(fake_ram.ram(), elf)
     assert process.kpagetable == 0x8765_4000
+
+
+def test_somebody_s_function_that_is_told_which_table_is_not_to_blame(
+    compile_guest: Compile, fake_ram: FakeRam
+) -> None:
+    mapper = "__attribute__((noinline)) void copy_u2k(int pid, uint64_t *k) { sink += *k; }"
+    source = SOURCE.replace("__attribute__((aligned(4096)))", f"{mapper}\n__attribute__((aligned(4096)))")
+    source = source.replace("for (;;) sink++", "for (;;) copy_u2k(1, kernel_pagetable)")
+    world = World(ElfImage(compile_guest(source, "c")), fake_ram)
+    page = world.alloc("copy_u2k", FREE)
+    world.set("faultline_ledger", world.elf.symbols["growproc"][0] + 4,
+              (page - RAM_BASE) // PAGE, "alloc", 2)  # fmt: skip
+    ledger = Ledger(fake_ram.ram(), world.elf)
+    assert Blame(ledger, foreign=True).asked(page).function == "growproc"
+    assert Blame(ledger).asked(page).function == "copy_u2k"
+
+
+def test_ram_that_is_kept_for_something_else_may_be_mapped(world: World) -> None:
+    finish(world)
+    phystop = TOP - 256 * PAGE
+    world.fake.put(phystop - PAGE, 0)  # the free list ends there, the mapping does not
+    assert world.audit() == []
+    world.change(world.kernel, phystop, set=X)
+    assert [finding.rule for finding in world.audit()] == ["kernel-wx"]
+
+
+def shared(flags: int) -> Callable[[World], None]:
+    """Let both processes have one page, as fork leaves it that copies when it is written to."""
+
+    def share(w: World) -> None:
+        for which in range(2):
+            w.change(w.user[which], 3 * PAGE, pa=w.page(0, 3 * PAGE), clear=R | W)
+            w.change(w.user[which], 3 * PAGE, set=flags)
+
+    return share
+
+
+def lazy(w: World) -> None:
+    """Take a page of the heap away, as sbrk leaves it that allocates when it is used."""
+    w.unmap(w.user[1], 5 * PAGE)
+
+
+def hole_in_the_program(w: World) -> None:
+    w.unmap(w.user[1], PAGE)
+
+
+def stack_of_two_pages(w: World) -> None:
+    w.change(w.user[1], 2 * PAGE, set=U)
+    w.change(w.user[1], PAGE, clear=U)
+
+
+def no_guard_at_all(w: World) -> None:
+    w.change(w.user[1], 2 * PAGE, set=U)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rules"),
+    [
+        (stack_of_two_pages, []),
+        (no_guard_at_all, ["user-guard"]),
+        (shared(R), []),
+        (shared(R | W), ["page-in-two-spaces"]),
+        (lazy, []),
+        (hole_in_the_program, ["user-size"]),
+    ],
+    ids=["two-pages-of-stack", "no-guard", "copy-on-write", "shared-writable", "lazy", "hole"],
+)
+def test_kernels_that_copy_or_allocate_late(
+    compile_guest: Compile,
+    fake_ram: FakeRam,
+    spoil: Callable[[World], None],
+    rules: list[str],
+) -> None:
+    source = SOURCE.replace("FUNCTION(mirror_map)", "")
+    world = World(ElfImage(compile_guest(source, "c")), fake_ram)
+    without_mirror(world)
+    spoil(world)
+    finish(world)
+    assert sorted({finding.rule for finding in world.audit()}) == rules

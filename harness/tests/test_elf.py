@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Compile, FakeRam
+from conftest import FLAGS, TOOLCHAINS, Compile, FakeRam
 
 from faultline.dwarftypes import unit_start
 from faultline.elf import ElfImage
@@ -140,3 +142,15 @@ def test_the_unit_that_holds_an_offset() -> None:
     text = short + long + short
     starts = [unit_start(text, offset) for offset in (0, 9, 10, 41, 42, 51)]
     assert starts == [0, 0, 10, 10, 42, 42]
+
+
+def test_a_label_in_assembly_does_not_hide_the_symbol_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "first.S").write_text(".globl _start\n_start: j end\nend: j end\n")
+    (tmp_path / "other.c").write_text("extern char end[]; char *where(void) { return end; }\n")
+    compiler = next(tool for tool in TOOLCHAINS if shutil.which(tool))
+    words = [compiler, *FLAGS, "-o", "both.elf", "first.S", "other.c"]
+    subprocess.run(words, cwd=tmp_path, check=True)
+    elf = ElfImage(tmp_path / "both.elf")
+    first, last = elf.address("_start"), elf.address("end")
+    assert first is not None and last is not None
+    assert last > first + 8  # the linker's: behind everything

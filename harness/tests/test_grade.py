@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conftest import ROOT
 from test_tree import TREE
 
 from faultline import grade
+from faultline.bench import Bench
 from faultline.board import Board
 from faultline.build import Build
 from faultline.errors import UsageError
+from faultline.export import DATA, files, write
+from faultline.exportstyle import load_styles
 from faultline.finding import Finding
 from faultline.grade import Plan, run_trees
-from faultline.treebuild import make_tools
+from faultline.ledger import Ledger
+from faultline.qemu import Config
+from faultline.treebuild import Tools, make_tools
 from faultline.treesource import Source
 from faultline.verdict import CheckResult, TargetResult
 
@@ -123,6 +129,69 @@ def test_a_kernel_without_its_disk_is_tried_with_the_other_virtio(
     assert grade.with_other_virtio(other).board.legacy_virtio
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "message", "tried"),
+    [
+        (3, "fail", "The kernel hangs", [(1, True)]),
+        (3, "fail", "could not find virtio disk", [(0, False), (1, True)]),
+        (1, "fail", "The kernel hangs", []),
+        (3, "pass", "", []),
+    ],
+)
+def test_a_kernel_that_does_not_boot_is_tried_on_what_its_makefile_asks_for(
+    asked: int, status: str, message: str, tried: list[tuple[bool, bool]]
+) -> None:
+    board = Board(legacy_virtio=True, asked=asked)
+    build = Build(Path("kernel"), Path("disk"), Path("user"), board=board)
+    found = (Finding("kernel-hang", "error", message),) if message else ()
+    results = [CheckResult("boot", status, 0.0, "", found)]
+    others = [one.board for one in grade.other_boards(build, results)]
+    assert [(one.legacy_virtio, one.least == asked) for one in others] == tried
+
+
+@pytest.mark.parametrize(("least", "harts"), [(1, 1), (3, 3)])
+def test_no_machine_has_fewer_harts_than_its_kernel_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, least: int, harts: int
+) -> None:
+    (tmp_path / "disk").write_bytes(b"")
+    build = Build(tmp_path / "kernel", tmp_path / "disk", tmp_path, board=Board(least=least))
+    asked: list[Config] = []
+
+    class Stops(Exception):
+        """Nothing is booted here."""
+
+    def machine(config: Config, scratch: Path) -> None:
+        asked.append(config)
+        raise Stops
+
+    monkeypatch.setattr("faultline.bench.Machine", machine)
+    with pytest.raises(Stops), Bench(build, tmp_path).machine():
+        pass
+    assert [config.harts for config in asked] == [harts]
+
+
+BOTH = "if (version != 1 && version != 2)"  # what the driver can do with
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.live
+def test_a_makefile_that_asks_for_the_wrong_virtio_stops_no_check(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    write(files(ROOT, None, load_styles(ROOT / DATA / "styles")["2022"]), tree)
+    replace(tree / "Makefile", "-global virtio-mmio.force-legacy=false", "")
+    (driver,) = (path for path in tree.glob("kernel/*.c") if BOTH in path.read_text())
+    replace(driver, BOTH, "if (version != 2)")
+    (result,) = graded(tmp_path, tree, only="vmprint")
+    statuses = {check.check: check.status for check in result.checks}
+    assert statuses == {"build": "pass", "vmprint": "pass"}
+    assert "another version of virtio-mmio than 2" in result.checks[0].reason
+
+
 def test_the_only_tree_that_is_none_is_an_error_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="no xv6 tree"):
@@ -137,3 +206,52 @@ def test_nothing_is_left_of_the_job(tmp_path: Path) -> None:
     )
     assert made.kernel.is_file()
     assert not list(tmp_path.glob("built-*/job"))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "end"), [(["error", "pass"], "pass"), (["error", "error"], "error")]
+)
+def test_what_this_host_could_not_do_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, statuses: list[str], end: str
+) -> None:
+    results = iter(CheckResult("leaks", status, 0.0, "QEMU went away") for status in statuses)
+    monkeypatch.setattr(grade, "run_check", lambda check, bench: next(results))
+    job = grade.Job(Source(tmp_path), "leaks", "", cast(Build, object()))
+    said: list[str] = []
+    outcome = grade._run_job(job, Plan(ROOT, tmp_path), cast(Tools, None), b"", said.append)
+    assert [result.status for result in outcome.results] == [end]
+    assert any("once more, for QEMU went away" in words for words in said)
+    assert list(results) == []
+
+
+COUNTED_C = """\
+static char page[4096] __attribute__((aligned(4096)));
+static int uses;
+static void fill(char c) { for (int i = 0; i < 4096; i++) page[i] = c; }
+__attribute__((weak)) void syscall(void) {} // for the shim
+void *kalloc(void) { uses = 2; fill(5); return page; }
+void kfree(void *pa)
+{
+  if (--uses > 0) return;
+  fill(1);
+  *(void **)pa = 0;
+}
+"""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("frees", "live", "twice"), [(1, 1, 0), (2, 0, 0), (3, 0, 1)])
+def test_a_page_that_others_still_use_is_not_free(
+    tmp_path: Path, frees: int, live: int, twice: int
+) -> None:
+    start = "void *page = kalloc();" + "kfree(page);" * frees
+    main = MAIN_C.replace("kfree(kalloc());", start)
+    tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": COUNTED_C})
+    (tmp_path / "tools").mkdir()
+    tools = make_tools(tmp_path / "tools")
+    build = grade.prepare(Source(tree), tmp_path, tools, b"a probe")
+    with Bench(build, tmp_path).machine() as machine:
+        machine.wait_prompt()
+        ledger = Ledger(machine.ram, build.elf)
+        assert int(ledger.ctl["live"]) == live
+        assert ledger.event("double_free").count == twice

@@ -6,15 +6,16 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import ROOT
 
 from faultline import grade, labkinds
+from faultline.build import Build
 from faultline.cli import main
 from faultline.errors import UsageError
-from faultline.finding import Finding, Rule, Where
+from faultline.finding import Finding, Rule, Table, Where
 from faultline.grade import tree_verdict
 from faultline.lab import PRISTINE, Lab, find_lab, lab_names, load_lab
 from faultline.labentry import Entry, LabError
@@ -22,6 +23,7 @@ from faultline.labkinds import KINDS, Kind
 from faultline.labpoints import ItemPoints
 from faultline.tomllines import key_lines, line_of
 from faultline.treesource import Source
+from faultline.treetests import COLUMNS
 from faultline.verdict import CheckResult, exit_status
 
 GOOD = """\
@@ -78,6 +80,51 @@ def good(folder: Path) -> Lab:
     return load_lab(lab_file(folder))
 
 
+# What usertests has shown already -----------------------------------------------------------
+
+
+TESTS = GOOD + """
+[[part.item]]
+title = "copyin and mem"
+points = 5
+kind = "tests"
+tests = ["copyin", "mem"]
+"""
+
+
+def shown(*rows: tuple[str, str]) -> CheckResult:
+    table = Table("tests of usertests", COLUMNS, tuple((*row, "0.1") for row in rows))
+    return CheckResult("usertests", "fail", 1.0, table=table)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answered"),
+    [
+        ([("copyin", "OK"), ("mem", "OK"), ("bigdir", "died")], True),
+        ([("copyin", "OK"), ("mem", "FAILED")], False),  # alone it may pass
+        ([("copyin", "OK"), ("mem", "not run")], False),
+        ([("copyin", "OK")], False),
+        ([], False),
+    ],
+)
+def test_tests_that_have_passed_among_all_are_not_run_again(
+    tmp_path: Path, rows: list[tuple[str, str]], answered: bool
+) -> None:
+    lab = load_lab(lab_file(tmp_path, TESTS))
+    plan = grade.Plan(ROOT, tmp_path, lab=lab)
+    source = Source(tmp_path)
+    build = cast(Build, None)
+    jobs, _, last = grade._jobs_after(source, build, plan, [])
+    assert [check.name for check in last] == ["usertests copyin mem"]
+    assert not {job.check for job in jobs} & {"usertests copyin mem"}
+    case = grade._Case(source, results=[shown(*rows)], last=last)
+    jobs = grade._last_jobs(case, build, plan)
+    assert [job.check for job in jobs] == ["usertests copyin mem"] * (not answered)
+    results = [result.status for result in case.results if result.check == "usertests copyin mem"]
+    assert results == ["pass"] * answered
+    assert grade._last_jobs(case, build, plan) == []  # once
+
+
 # Errors -------------------------------------------------------------------------------------
 
 
@@ -103,6 +150,8 @@ def good(folder: Path) -> Lab:
         ('title = "ours"', 'title = "ours"\nweight = 2', 22, "part.weight: unknown key"),
         ('title = "ours"', 'title = "the course\'s"', 4, "part: two parts have the title"),
         ('"all tests"', '"answers"', 14, "part.item.title: two items have the title 'answers'"),
+        ("off = 8", 'ours = ["copyin"]', 18, "ours: none of our tests is called 'copyin'"),
+        ("off = 8", 'ours = ["copy_text"]', 18, "ours: none of our tests is called 'copy_text'"),
         ('title = "a lab"', "title = ", 1, "Invalid value"),
     ],
 )
@@ -291,6 +340,38 @@ def test_points_of_an_item(
     assert (found.earned, found.possible) == (earned, possible)
     assert bool(found.why) == (why is not None)
     assert why is None or any(why in words for words in found.why)
+
+
+OURS = GOOD.replace("off = 8", 'ours = ["copy_*", "pipe_order"]')
+WRONG = Finding("abi-test-failed", "error", "wrote 3", Where("user/tests.c", 1, "copy_bad"))
+OTHER = replace(WRONG, where=Where("user/tests.c", 2, "pipe_sizes"))
+NOT_RUN = Finding("abi-test-unfinished", "warning", "3 of our tests were not run")
+RESTORED = CheckResult(PRISTINE, "pass", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("results", "earned", "why"),
+    [
+        ([result("abi")], 20, None),
+        ([result("abi", OTHER, DEATH)], 20, None),
+        ([result("abi", WRONG)], 0, "wrote 3 (user/tests.c:1 copy_bad())"),
+        ([result("abi", NOT_RUN)], 0, "were not run"),
+        ([result("abi", status="skip", reason="no room")], 0, "our own tests say nothing: no room"),
+        ([result("abi", status="error", reason="it broke")], None, "it broke"),
+        ([], None, "was not run"),
+        # the handout's usertests need nobody to vouch for it
+        ([RESTORED, result("abi", WRONG)], 20, None),
+        ([RESTORED, result("usertests", FAILED[0])], 0, "test t0 failed"),
+    ],
+)
+def test_our_tests_vouch_for_a_usertests_that_was_not_restored(
+    tmp_path: Path, results: list[CheckResult], earned: float | None, why: str | None
+) -> None:
+    lab = load_lab(lab_file(tmp_path, OURS))
+    by_name = {one.check: one for one in (*FULL, *results)}
+    found = lab.score(list(by_name.values())).items[1]
+    assert (found.title, found.earned) == ("all tests", earned)
+    assert bool(found.why) == (why is not None) and (why or "") in " ".join(found.why)
 
 
 @pytest.mark.parametrize("first", ["build", "boot"])

@@ -17,9 +17,10 @@ from faultline.checks import all_checks
 from faultline.errors import UsageError
 from faultline.finding import Finding
 from faultline.labentry import Entry
-from faultline.labkinds import KINDS, Condition, result_of_test, titles
+from faultline.labkinds import KINDS, Condition, titles
 from faultline.labtree import pristine_tree, restore
 from faultline.machine import Death, GuestDied, Machine, StillBusy
+from faultline.treetests import result_of_test
 
 
 def condition(kind: str, **keys: object) -> Condition:

@@ -161,6 +161,17 @@ def test_a_shell_s_answer_and_its_ram(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_prompt_in_the_middle_of_other_output_is_one(
+    compile_guest: Compile, tmp_path: Path
+) -> None:
+    garbled = ECHO.replace("  j _start\n", printing("page tab$le 0x87\\n leak ok\\n ") + SPIN)
+    kernel = compile_guest(garbled + PRINT, "S")
+    with Machine(Config(kernel, limits=LIMITS), tmp_path) as machine:
+        machine.wait_prompt()
+        machine.start("load")
+        assert machine.said().split("load &")[1].strip().startswith("page tab$")
+
+
 def test_a_qemu_that_does_not_start_is_no_finding(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="QEMU does not start: .*nosuch"):
         with Machine(Config(tmp_path / "nosuch"), tmp_path):

@@ -17,10 +17,12 @@ from faultline.board import Board, board_of, qemu_words
 from faultline.build import Build
 from faultline.elf import ElfImage
 from faultline.errors import UsageError
-from faultline.finding import Finding
-from faultline.grade import put_probe, tree_verdict
+from faultline.finding import Finding, Where
+from faultline.grade import BUILD, put_probe, tree_verdict
 from faultline.sandbox import Ended, SandboxUnusable
-from faultline.treebuild import DoesNotBuild, Tools, build_tree, failure, make_tools
+from faultline.treebuild import (
+    LIBRARY_HINT, DoesNotBuild, Tools, build_tree, failure, make_tools,
+)  # fmt: skip
 from faultline.treesource import Source, fetch, find_tree, sources_of
 from faultline.verdict import CheckResult
 
@@ -432,6 +434,23 @@ def test_an_image_that_takes_no_probe_is_said_so(tmp_path: Path) -> None:
 def test_a_tree_passes_if_no_check_fails(statuses: list[str], verdict: str) -> None:
     results = [CheckResult(str(n), status, 0.0) for n, status in enumerate(statuses)]
     assert tree_verdict(results) == verdict
+
+
+@pytest.mark.parametrize(("header", "library"), [("stdlib.h", True), ("user.h", False)])
+def test_a_header_of_the_c_library_is_told_from_one_that_was_forgotten(
+    tmp_path: Path, header: str, library: bool
+) -> None:
+    said = f"kernel/a.c:10:10: fatal error: {header}: No such file or directory\n"
+    found = failure(Ended(2, said.encode()), "kernel/kernel", ".", tmp_path)
+    assert found.where == Where("kernel/a.c", 10)
+    assert (found.hint == LIBRARY_HINT) == library
+
+
+def test_a_tree_that_only_builds_has_not_passed_what_could_not_look_at_it() -> None:
+    built = CheckResult(BUILD, "pass", 0.0)
+    skipped = CheckResult("tlb", "skip", 0.0, "QEMU is too old")
+    assert tree_verdict([built, skipped]) == "fail"
+    assert tree_verdict([built, CheckResult("tlb", "pass", 0.0)]) == "pass"
 
 
 def test_the_tools_are_those_of_the_project(tools: Tools) -> None:

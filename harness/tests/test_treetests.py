@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from conftest import Compile
 from fakes import FakeBench, FakeMachine
 
+from faultline.bench import Bench
 from faultline.checks.usertests import DIED, FAILED, INCOMPLETE
 from faultline.elf import ElfImage
-from faultline.finding import Finding
-from faultline.testtable import find_tables, with_only
-from faultline.treetests import COSTS, TreeTests, _Run, divide
+from faultline.finding import Finding, Table
+from faultline.machine import Machine as Real
+from faultline.machine import StillBusy
+from faultline.testtable import TestTable, find_tables, with_only
+from faultline.treetests import (
+    COSTS, DEATHS, EFFORT, PART_EFFORT, PATIENCE, TreeTests, _Run, divide, result_of_test,
+)  # fmt: skip
 
 NAMES = ["copyin", "bigdir", "iref", "mem"]
 LOCAL = """\
@@ -100,6 +111,7 @@ def judged(said: str, chosen: list[str], begun: list[str]) -> list[Finding]:
         ("test a: \na: no 3\nFAILED\ntest b: OK\nSOME TESTS FAILED\n", ["usertest-failed"],
          "no 3"),
         ("test a: OK\ntest b: FAILED\nSOME TESTS FAILED\n", ["usertest-failed"], "test b"),
+        ("test a: OK\ntest b: FAILED\nSOME TESTS FAILED\n$ ", ["usertest-failed"], "test b"),
         ("test a: OK\ntest b: OK\nFAILED -- lost some free pages 3 (out of 9)\n",
          ["usertests-lost-pages"], "3 (out of 9)"),
         ("test a: OK\ntest b: OK\n", ["usertests-incomplete"], "after test b"),
@@ -115,3 +127,108 @@ def test_a_test_that_was_not_run_is_no_pass() -> None:
     (finding,) = judged("test a: OK\nALL TESTS PASSED\n", ["a", "b"], ["a"])
     assert (finding.rule, "b" in finding.message) == ("usertests-incomplete", True)
     assert finding.message.endswith("b.")
+
+
+@pytest.mark.parametrize(
+    ("said", "results"),
+    [
+        ("test a: OK\ntest b: FAILED\n", ["OK", "FAILED"]),
+        ("test a: usertrap(): x\nOK\ntest b: b: wrong\nFAILED\n", ["OK", "FAILED"]),
+        ("test a: \ntest b: usertrap()\nOK\n", ["", "OK"]),  # not the next one's
+        ("test ab: OK\ntest b: SKIPPED\n", ["", "SKIPPED"]),
+    ],
+)
+def test_a_test_s_own_result(said: str, results: list[str]) -> None:
+    assert [result_of_test(said, name) for name in ("a", "b")] == results
+
+
+class Machine:
+    """A machine on which tests end one after the other, or (None) do not end."""
+
+    def __init__(self, lines: list[str | None], took: float) -> None:
+        self.lines, self.took, self.clock, self.console = lines, took, 0.0, ""
+        self.efforts: list[float] = []
+
+    def wait_prompt(self) -> None:
+        pass
+
+    def send(self, command: str) -> None:
+        pass
+
+    def said(self) -> str:
+        return self.console
+
+    def stop(self) -> tuple[()]:
+        return ()
+
+    def processor_seconds(self) -> float:
+        return self.clock
+
+    def expect(
+        self, pattern: str, what: str, silence: float, effort: float
+    ) -> re.Match[str]:
+        self.efforts.append(effort)
+        line = self.lines.pop(0)
+        if line is None:
+            raise StillBusy(cast(Real, self), what, effort)
+        self.console += line
+        self.clock += self.took
+        match = list(re.finditer(pattern, self.console))[-1]
+        return match
+
+
+def run_of(names: list[str], *boots: Machine) -> tuple[list[Finding], dict[object, object]]:
+    """What a part with these tests comes to, on these machines one after the other."""
+    machines = iter(boots)
+
+    @contextmanager
+    def machine(disk: bytes) -> Iterator[Machine]:
+        yield next(machines)
+
+    tests = TreeTests.__new__(TreeTests)
+    tests.bench = cast(Bench, SimpleNamespace(machine=machine, say=lambda words: None, elf=None))
+    tests.places, tests.deaths, tests.spent, tests.results = None, 0, 0.0, {}
+    tests.failed, tests.died, tests.incomplete = FAILED, DIED, INCOMPLETE
+    tests.tables = cast(list[TestTable], [SimpleNamespace(names=names)])
+    setattr(tests, "disk", lambda chosen: b"")
+    *findings, table = list(tests.run(1, 1))
+    assert isinstance(table, Table)
+    return [one for one in findings if isinstance(one, Finding)], {
+        row[0]: row[1] for row in table.rows
+    }
+
+
+def test_a_table_tells_what_became_of_each_test() -> None:
+    said = ["usertests starting\ntest a: ", "OK\ntest b: ", "FAILED\nSOME TESTS FAILED\n$ "]
+    found, table = run_of(["a", "b"], Machine([*said], 0.1))
+    assert table == {"a": "OK", "b": "FAILED"}
+    assert [one.rule for one in found] == ["usertest-failed"]
+
+
+def test_what_is_left_after_many_deaths_costs_no_points_of_its_own() -> None:
+    names = [f"t{number}" for number in range(DEATHS + 2)]
+    boots = [
+        Machine([f"usertests starting\ntest {name}: ", None], 0.1)
+        for name in names
+    ]
+    found, table = run_of(names, *boots)
+    stopped = math.ceil(PART_EFFORT / EFFORT)  # then all effort is spent
+    assert [(one.rule, one.severity) for one in found] == [
+        ("usertests-unfinished", "warning")
+    ] * stopped + [("usertests-not-run", "note")]
+    assert list(table.values()) == ["stopped"] * stopped + ["not run"] * (len(names) - stopped)
+
+
+def test_a_kernel_too_slow_for_the_rest_is_told_so() -> None:
+    lines = ["usertests starting\ntest a: ", "OK\ntest b: ", "OK\ntest c: "]
+    found, table = run_of(["a", "b", "c"], Machine([*lines], PART_EFFORT * 0.6))
+    assert [(one.rule, one.severity) for one in found] == [("usertests-unfinished", "warning")]
+    assert table == {"a": "OK", "b": "not run", "c": "not run"}
+
+
+def test_a_test_that_is_known_to_take_long_may_take_longer() -> None:
+    machine = Machine(
+        ["usertests starting\ntest outofinodes: ", "OK\ntest mem: ", "OK\nALL TESTS PASSED\n$ "], 1.0
+    )
+    found, _ = run_of(["outofinodes", "mem"], machine)
+    assert found == [] and machine.efforts == [EFFORT, PATIENCE * COSTS["outofinodes"], EFFORT]

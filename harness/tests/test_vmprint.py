@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -81,7 +82,12 @@ EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
         (replaced(0, "0x0000000080010000", "0x80010000"), ["vmprint-format"]),
         (replaced(3, "pte 0x000000002", "pte 0x2"), ["vmprint-format"]),
         (replaced(3, ": pte", " : pte"), ["vmprint-format", "vmprint-entry-missing"]),
-        (lambda lines: [lines[0], *(l.replace(".. ", "..") for l in lines[1:])], None),
+        (lambda lines: [lines[0], *(l.replace(".. ", "..") for l in lines[1:])],
+         ["vmprint-format"]),
+        # The course's grader takes blanks around the dots for what they are.
+        (lambda lines: [lines[0], *(re.sub(r"\.\.(\d)", r".. \1", l) for l in lines[1:])], []),
+        (lambda lines: [lines[0], *(l.replace("..", " .. ") for l in lines[1:])], []),
+        (replaced(3, ".. .. ..", ".. .. .. -"), ["vmprint-format", "vmprint-entry-missing"]),
         (
             lambda lines: [lines[0], *lines[6:], *lines[1:6]],
             ["vmprint-order"],
@@ -89,13 +95,9 @@ EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
     ],
 )
 def test_each_way_of_being_wrong_has_its_rule(
-    ram: Ram, change: Callable[[list[str]], list[str]], found: list[str] | None
+    ram: Ram, change: Callable[[list[str]], list[str]], found: list[str]
 ) -> None:
-    said = rules(ram, change(good(ram)))
-    if found is None:
-        assert said[0] == "vmprint-format"
-    else:
-        assert said == found
+    assert rules(ram, change(good(ram))) == found
 
 
 def test_evidence_shows_both_sides(ram: Ram) -> None:

@@ -2,48 +2,47 @@
 
 The ledger knows who allocated and who freed a page last, not who wrote an entry. So the
 place of a finding is the innermost function of that stack that decided something: the
-allocator is left out, and with it what only carries out what others ask for.
+allocator is left out, and with it what only carries out what others ask for: in the reference
+kernel that is known by name, in other people's a function does so that is told in which page
+table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..ctype import Scalar
 from ..elf import ElfImage
 from ..finding import Where
 from ..ledger import ALLOCATOR, Ledger, Page
+from ..procmembers import TABLE_TYPES
 from ..ram import PAGE
 from ..unwind import call_path, path_text
 
-# The same in other people's kernels.
-OTHER_MAPPERS = (
-    "newtable", "u2kvmcopy", "u2kvmbuild", "kvmcopymappings", "kvmmap_user", "proc_kvmmap",
-    "uvmmap", "kvm_map_pagetable", "ukvmcopy", "vmcopypage", "kvmcopy", "ukvminit",
-)  # fmt: skip
-OTHER_UNMAPPERS = (
-    "u2kvmfree", "u2kvmunmap", "u2kvmswap", "freewalk", "freewalk_kernel", "proc_kvmfree",
-    "kvmdealloc", "upgtbl_free", "kvm_free_kernelpgtbl", "proc_freekernelpt", "proc_freekpt",
-    "ukvmfree",
-)  # fmt: skip
 # Functions that map what they are told to.
 MAPPERS = ALLOCATOR | {
     "table_alloc", "walk", "mappages", "kvmmap", "ukvmmap", "uvmalloc", "uvmcreate", "uvmcopy",
-    "uvminit", "uvmfirst", "mirror_map", "mirror_build", *OTHER_MAPPERS,
+    "uvminit", "uvmfirst", "mirror_map", "mirror_build",
 }  # fmt: skip
 # Functions that unmap and free what they are told to.
 UNMAPPERS = ALLOCATOR | {
     "uvmunmap", "uvmdealloc", "uvmfree", "free_empty", "free_tables", "freewalk", "kvmfree",
-    "mirror_free", "proc_freepagetable", *OTHER_UNMAPPERS,
+    "mirror_free", "proc_freepagetable",
 }  # fmt: skip
 # What makes a whole kernel table, without what is the process's own.
 TABLE_MAKERS = frozenset({"kvmcreate", "proc_kvminit", "map_kernel"})
 
 
+TABLE_PARAMETERS = 2  # the first of a function's, of which one may be a page table
+
+
 class Blame:
     """Answers from the ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, foreign: bool = False) -> None:
+        """`foreign` says that it is not the reference kernel, whose functions are known."""
         self.ledger = ledger
+        self.foreign = foreign
         self._pages: dict[int, Page | None] = {}
         self._asked: dict[tuple[tuple[int, ...], tuple[str, ...]], Where] = {}
         self._paths: dict[tuple[int, ...], list[Where]] = {}
@@ -120,8 +119,19 @@ class Blame:
     def _innermost(self, stack: tuple[int, ...], skip: Iterable[str]) -> Where | None:
         unwanted = frozenset(skip)
         places = [place for place in self._path(stack) if not _shim(place)]
-        decided = [place for place in places if place.function not in unwanted]
+        decided = [
+            place
+            for place in places
+            if place.function not in unwanted and not self._is_told_where(place.function or "")
+        ]
         return decided[0] if decided else places[-1] if places else None
+
+    def _is_told_where(self, function: str) -> bool:
+        """Tell whether somebody's function is told which page table to work on."""
+        return self.foreign and any(
+            isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES
+            for ctype in self.ledger.elf.parameters(function)[:TABLE_PARAMETERS]
+        )
 
 
 def _shim(place: Where) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from ..elf import TRAMPOLINE
 from ..finding import Finding, Rule, Where
-from ..sv39 import U, W, X, pte_pa
+from ..ram import PAGE
+from ..sv39 import R, U, W, X, pte_pa
 from .gdb import AT_POSE, MAPPED
 from .moment import CLINT, CLINT_END, TRAPFRAME, USERTOP, Moment, Owner, count_words
 from .stacks import foreign, is_guard, is_own, kernel_spaces, table_words
@@ -128,6 +129,8 @@ def _broken(moment: Moment, owner: Owner | None, leaf: Leaf) -> Rule | None:
         return None
     if leaf.model:
         return KERNEL_MAP_DIFFERS
+    if not moment.reference and _other_ram(moment, leaf):
+        return None
     if owner is None and (layout is None or _harmless(leaf)):
         return None
     if owner is None and not moment.reference and _kept_apart(moment, leaf):
@@ -144,6 +147,18 @@ def _own_trapframe(owner: Owner, leaf: Leaf) -> bool:
     """Tell whether a leaf maps the process's trapframe as its user table does, but for it."""
     mapped = leaf.va == TRAPFRAME and leaf.pa == owner.process.trapframe
     return mapped and not leaf.pte & X
+
+
+def _other_ram(moment: Moment, leaf: Leaf) -> bool:
+    """Tell whether somebody's kernel maps RAM that is none of its allocator's at its own address:
+    it may keep some for other uses, such as superpages."""
+    size = PAGE * 512**leaf.level
+    return (
+        leaf.va == leaf.pa
+        and leaf.pa >= moment.top
+        and moment.ram.holds(leaf.pa, size)
+        and leaf.pte & (R | W | X) == R | W
+    )
 
 
 def _kept_apart(moment: Moment, leaf: Leaf) -> bool:

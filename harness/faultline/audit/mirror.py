@@ -122,6 +122,11 @@ def _wrong(moment: Moment, user: Leaf, mirror: Leaf | None) -> Found | None:
         return None  # see kernelmap.py
     if mirror.pa != user.pa or mirror.level != user.level:
         words = f"is page 0x{user.pa:x} for the user and page 0x{mirror.pa:x} in the mirror"
+        if moment.blame.is_free(mirror.pa):
+            words += ", which is free"
+            if moment.blame.newest((user.pa, mirror.pa)) == mirror.pa:
+                # Of an image that was given up again: who freed it left the mirror so.
+                return MIRROR_WRONG_PAGE, moment.blame.freed(mirror.pa), words
         return MIRROR_WRONG_PAGE, asked(user.pa, user.table), words
     if mirror.pte & X and moment.reference:
         words = f"is executable ({permissions(mirror.pte)}) in the mirror"

@@ -132,7 +132,7 @@ class Moment:
     @functools.cached_property
     def blame(self) -> Blame:
         """Who is responsible for which page."""
-        return Blame(self.ledger)
+        return Blame(self.ledger, foreign=not self.reference)
 
     @functools.cached_property
     def layout(self) -> Layout | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..finding import Finding, Rule, Where
+from ..sv39 import W
 from .gdb import AT_POSE, BEFORE_POSE, MAPPED
 from .moment import Moment, Owner, count_words
 from .stacks import kernel_spaces, table_words
@@ -152,7 +153,7 @@ def _twice_mapped(moment: Moment) -> Iterator[Finding]:
     for owner in moment.owners:
         for leaf in owner.memory:
             first = seen.setdefault(leaf.pa, (owner, leaf))
-            if first[1] is not leaf:
+            if first[1] is not leaf and not _copied_on_write(moment, first[1], leaf):
                 key = first[0].process.address, owner.process.address
                 pairs.setdefault(key, []).append((*first, owner, leaf))
     for some in pairs.values():
@@ -168,6 +169,11 @@ def _twice_mapped(moment: Moment) -> Iterator[Finding]:
             where,
             moment.blame.story(leaf.pa),
         )
+
+
+def _copied_on_write(moment: Moment, one: Leaf, other: Leaf) -> bool:
+    """Tell whether somebody's kernel shares a page that neither process may write to."""
+    return not moment.reference and not (one.pte | other.pte) & W
 
 
 def _shared_tables(moment: Moment, tables: list[Named]) -> Iterator[Finding]:

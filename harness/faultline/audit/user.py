@@ -48,11 +48,13 @@ USER_SIZE = Rule(
     "print/x *walk($p->pagetable, $p->sz + 4095, 0)  # the next page's: 0",
 )
 RULES = (USER_MAP, USER_GUARD, USER_SIZE)
+USYSCALL = TRAPFRAME - PAGE
 
 
 def apply(moment: Moment) -> Iterator[Finding]:
     """Yield what is wrong with user page tables."""
-    separate = any(
+    # Somebody's may share pages without W, and give pages that are used late other flags.
+    separate = moment.reference and any(
         leaf.pte & U and leaf.pte & (W | X) != W | X
         for owner in moment.owners
         for leaf in owner.memory
@@ -77,6 +79,13 @@ def stack_page(moment: Moment, owner: Owner) -> int | None:
     return (sp - 1) // PAGE * PAGE if 0 < sp <= owner.pages else None
 
 
+def guard_page(moment: Moment, owner: Owner, stack: int) -> int:
+    """Return the page that has to be closed to the user: under the stack's, or, in somebody's
+    kernel that gives programs several pages of stack, the next one that is."""
+    closed = [leaf.va for leaf in owner.memory if leaf.va < stack and not leaf.pte & U]
+    return max(closed, default=stack - PAGE) if not moment.reference else stack - PAGE
+
+
 def _top(moment: Moment, owner: Owner) -> Iterator[Finding]:
     layout = moment.layout
     wanted = [("TRAPFRAME", TRAPFRAME, owner.process.trapframe, R | W)]
@@ -98,7 +107,9 @@ def _top(moment: Moment, owner: Owner) -> Iterator[Finding]:
 
 
 def _beyond(moment: Moment, owner: Owner) -> Iterator[Finding]:
-    beyond = [leaf for leaf in owner.memory if leaf.va >= owner.pages]
+    beyond = [
+        leaf for leaf in owner.memory if leaf.va >= owner.pages and not _usyscall(moment, leaf)
+    ]
     groups: dict[Where, list[Leaf]] = {}
     for leaf in beyond:
         free = moment.blame.is_free(leaf.pa)
@@ -115,12 +126,20 @@ def _beyond(moment: Moment, owner: Owner) -> Iterator[Finding]:
         )
 
 
+def _usyscall(moment: Moment, leaf: Leaf) -> bool:
+    """Tell whether this is the page that the labs since 2021 have a kernel share with the user,
+    who may read there what he would have to ask for."""
+    return (
+        not moment.reference and leaf.va == USYSCALL and leaf.pte & (R | W | X | U) == R | U
+    )
+
+
 def _stack(moment: Moment, owner: Owner) -> Iterator[Finding]:
     page = stack_page(moment, owner)
     leaf = owner.user.by_va.get(page) if page is not None else None
     if page is None or leaf is None:
         return
-    guard = owner.user.by_va.get(page - PAGE)
+    guard = owner.user.by_va.get(guard_page(moment, owner, page))
     wrong = None
     if not leaf.pte & U:
         wrong, words = leaf, "has its stack pointer in a page that is closed to the user"
@@ -138,7 +157,7 @@ def _stack(moment: Moment, owner: Owner) -> Iterator[Finding]:
 def _closed(moment: Moment, owner: Owner) -> Iterator[Finding]:
     """Pages below the size that the user may not use, but for the guard."""
     page = stack_page(moment, owner)
-    around = {page, page - PAGE} if page is not None else set()
+    around = {page, guard_page(moment, owner, page)} if page is not None else set()
     closed = [
         leaf
         for leaf in owner.memory
@@ -195,7 +214,9 @@ def _kernel_pages(moment: Moment, owner: Owner) -> Iterator[Finding]:
 
 def _holes(moment: Moment, owner: Owner) -> Iterator[Finding]:
     mapped = {leaf.va + n * PAGE for leaf in owner.memory for n in range(512**leaf.level)}
-    holes = [va for va in range(0, min(owner.pages, TRAPFRAME), PAGE) if va not in mapped]
+    # Somebody's kernel may allocate the heap when it is used.
+    end = owner.pages if moment.reference else min(owner.pages, _heap_start(moment, owner))
+    holes = [va for va in range(0, min(end, TRAPFRAME), PAGE) if va not in mapped]
     if not holes:
         return
     table = owner.user.holder(moment.ram, holes[0])
@@ -208,6 +229,12 @@ def _holes(moment: Moment, owner: Owner) -> Iterator[Finding]:
         _who_left_a_hole(moment, owner, table),
         moment.blame.story(table),
     )
+
+
+def _heap_start(moment: Moment, owner: Owner) -> int:
+    """Return where the heap begins: behind the stack, as far as that is known."""
+    page = stack_page(moment, owner)
+    return owner.pages if page is None else page + PAGE
 
 
 def _who_left_a_hole(moment: Moment, owner: Owner, table: int) -> Where:

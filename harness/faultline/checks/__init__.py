@@ -8,7 +8,8 @@ A check is a function that takes a Bench and yields findings:
 
 A check that takes long can be done in `parts`, each on a machine of its own: bench.part
 tells it which. One that is `quick` also runs where nothing is expected of it; one that is
-`long` runs on a variant only if it is expected to show its fault. A check may
+`long` runs on a variant only if it is expected to show its fault. One that is for `trees` is
+no part of the matrix: another check sees the same on the reference kernel. A check may
 also yield a Table of what it has measured; the last one that it yields counts.
 
 If the guest dies while the check waits for it, the runner reports that, with what the
@@ -49,6 +50,7 @@ class Check:
     parts: tuple[str, ...] = ()
     quick: bool = False
     long: bool = False
+    trees: bool = False
 
 
 def check(
@@ -57,6 +59,7 @@ def check(
     parts: tuple[str, ...] = (),
     quick: bool = False,
     long: bool = False,
+    trees: bool = False,
 ) -> Callable[[CheckFunction], Check]:
     """Make a function a check with these rules; `needs` are checks that must pass first."""
 
@@ -65,7 +68,7 @@ def check(
             raise ValueError(f"check {function.__name__} has no docstring for a title")
         title = function.__doc__.strip().split("\n")[0].rstrip(".")
         every = tuple(dict.fromkeys((*rules, *EVENT_RULES, *DEATH_RULES)))
-        return Check(function.__name__, title, every, needs, function, parts, quick, long)
+        return Check(function.__name__, title, every, needs, function, parts, quick, long, trees)
 
     return declare
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from ..bench import Bench
 from ..elf import ElfImage
-from ..finding import Finding, Rule
+from ..finding import Finding, Rule, Table
 from ..machine import GuestDied, Machine, StillBusy
-from ..treetests import LOST_PAGES, UNFINISHED, NoTables, TreeTests, divide, test_place
+from ..treetests import (
+    LOST_PAGES, NOT_RUN, UNFINISHED, NoTables, TreeTests, divide, test_place,
+)  # fmt: skip
 from . import check
 
 PARTS = 4
@@ -96,10 +98,11 @@ class Result:
     INCOMPLETE,
     LOST_PAGES,
     UNFINISHED,
+    NOT_RUN,
     needs=("boot",),
     parts=tuple(f"{number}/{PARTS}" for number in range(1, PARTS + 1)),
 )
-def usertests(bench: Bench) -> Iterator[Finding]:
+def usertests(bench: Bench) -> Iterator[Finding | Table]:
     """All of usertests passes"""
     program = bench.build.program("usertests")
     if bench.build.tree:
@@ -124,7 +127,7 @@ def usertests(bench: Bench) -> Iterator[Finding]:
             yield from run(machine, [], program)
 
 
-def tests_of_tree(bench: Bench) -> Generator[Finding, None, bool]:
+def tests_of_tree(bench: Bench) -> Generator[Finding | Table, None, bool]:
     """Run a part of somebody's tests; return whether they can be divided at all."""
     try:
         tests = TreeTests(bench, FAILED, DIED, INCOMPLETE)

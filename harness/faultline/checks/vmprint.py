@@ -122,8 +122,10 @@ PA = Rule(
 )
 
 _HEADER = re.compile(r"page table (\S*)")
-_LINE = re.compile(r" ?((?:\.\. )*\.\.) ?(\d+): pte (\S+) pa (\S+)")
-_STRICT = re.compile(r" ?(?:\.\. )*\.\.\d+: pte 0x[0-9a-f]{16} pa 0x[0-9a-f]{16}")
+# As the course's grader has it, there may be blanks, or none, before the first `..` and after
+# the last. (It also accepts none between them, which nobody can read.)
+_LINE = re.compile(r"\s*((?:\.\.\s*)+)(\d+): pte (\S+) pa (\S+)")
+_STRICT = re.compile(r"\s*\.\.(?:\s+\.\.)*\s*\d+: pte 0x[0-9a-f]{16} pa 0x[0-9a-f]{16}")
 _LOOSE = re.compile(r"\s*\.\.")
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from .. import benchmark, speed, tlbspeed
+from .. import benchmark, gradespeed, speed, tlbspeed
 from ..qemu import find_qemu
 from ..scratch import Scratch
 from ..sweep import speed as sweepspeed
+from ..treesource import sources_of
 from ..verdict import EXIT_AS_EXPECTED
 from .running import ROOT, load_catalogue, positive
 
@@ -23,7 +24,15 @@ def add(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure the kernel, and the matrix")
     benchmark.add_options(bench)
     bench.add_argument(
-        "--only", choices=("kernel", "matrix", "sweep", "tlb"), help="measure just that"
+        "--only",
+        choices=("kernel", "matrix", "sweep", "tlb", "grade"),
+        help="measure just that",
+    )
+    bench.add_argument(
+        "tree", nargs="?", metavar="TREE", help="whose grade is measured; without: our own as a tree"
+    )
+    bench.add_argument(
+        "--ref", default="", metavar="REF", help="the branch or commit, if TREE is a git repository"
     )
     bench.add_argument(
         "--matrix", type=positive, metavar="N", help="measure the matrix with N variants only"
@@ -55,6 +64,12 @@ def _bench(options: argparse.Namespace) -> int:
             found = speed.measure(ROOT, faults, options.jobs, scratch, status.update)
         console.print(speed.table(found))
         figures["matrix"] = speed.as_json(found)
+    if options.only in (None, "grade"):
+        source = sources_of([options.tree], options.ref)[0] if options.tree else None
+        with Scratch() as scratch, console.status("") as status:
+            grade = gradespeed.measure(ROOT, scratch, status.update, options.jobs, source)
+        console.print(gradespeed.table(grade))
+        figures["grade"] = gradespeed.as_json(grade)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return EXIT_AS_EXPECTED

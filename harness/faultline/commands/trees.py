@@ -19,7 +19,7 @@ from ..lifeline import Interrupted
 from ..manystore import Store
 from ..matrix import Target
 from ..qemu import Limits
-from ..reports import terminal
+from ..reports import brief, terminal
 from ..sweep.protocol import MODES, Choice
 from ..treesource import Source, sources_of
 from ..verdict import Run, exit_status
@@ -29,7 +29,7 @@ from .running import (
 )  # fmt: skip
 
 TREE_HELP = "a folder with an xv6 tree, or above it; a .tar.gz or .zip; a git repository with --ref"
-SINGLE = ("audit", "leaks", "sweep", "tlb", "vmprint")  # the checks that are commands of their own
+SINGLE = ("abi", "audit", "leaks", "sweep", "tlb", "vmprint")  # the checks that are commands of their own
 
 
 def add(commands: Any) -> None:
@@ -183,4 +183,14 @@ def run_trees(
     def begin(scratch: Path) -> Events:
         return grade.run_trees(sources, tree_plan(scratch, options, only), options.jobs)
 
-    return follow(command, begin, [source.id for source in sources], options)
+    def show(run: Run, console: Console) -> None:
+        for target in run.targets:
+            if options.verbose:
+                terminal.explain(target, console)
+            brief.show(target, console)
+        if len(run.targets) > 1:
+            console.print()
+            console.print(many.table(run.targets))
+
+    ids = [source.id for source in sources]
+    return follow(command, begin, ids, options, show=None if only else show)

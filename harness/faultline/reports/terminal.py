@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 from rich.console import Console
 from rich.live import Live
@@ -18,6 +19,7 @@ from ..verdict import AS_EXPECTED, CheckResult, Run, TargetResult
 NOTHING = "–"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but for tab and line end
 EVIDENCE_LINES = 30  # of one finding, on the terminal
+BRIEF = 60  # characters of why an item has not more points, if the findings stand beside it
 COLOURS = {
     "clean": "green", "caught": "green", "pass": "green", "no-oracle": "yellow",
     "misdiagnosed": "red", "missed": "red", "fail": "red", "error": "bold red",
@@ -64,8 +66,8 @@ class Progress:
     def finished(self, target: TargetResult) -> None:
         """Say how a target ended."""
         self.done += 1
-        if self._quiet:
-            return
+        if self._quiet or self.total == 1 and target.kind == "tree":
+            return  # the end of the grade says it all
         shown = target.shown
         what = f"{shown.check}/{shown.rule} at {shown.where}" if shown else target.problem
         line = Text(f"[{self.done}/{self.total}] {target.id}: ")
@@ -184,11 +186,12 @@ def grid(table: Table) -> Grid:
     return shown
 
 
-def points_grid(name: str, points: Points) -> Grid:
-    """Return the points of a target, part by part, with what is missing."""
+def points_grid(name: str, points: Points, *, brief: bool = False) -> Grid:
+    """Return the points of a target, part by part, with what is missing; if `brief`, only the
+    beginning of why."""
     grid = Grid(
-        title=Text(f"{name}: {points.title}"), title_justify="left", box=None, pad_edge=False,
-        header_style="bold",
+        title=Text(f"{name}: {points.title}" if name else points.title), title_justify="left",
+        box=None, pad_edge=False, header_style="bold",
     )  # fmt: skip
     grid.add_column("item", overflow="fold")
     grid.add_column("points", justify="right", no_wrap=True)
@@ -200,7 +203,9 @@ def points_grid(name: str, points: Points) -> Grid:
             full = item.earned == item.possible
             style = "dim" if not item.possible else "green" if full else "red"
             earned = Text(_of(item.earned, item.possible), style)
-            grid.add_row(Text(f"  {item.title}"), earned, Text("\n".join(item.why)))
+            why = [textwrap.shorten(one, BRIEF, placeholder=" …") for one in item.why[:1]]
+            why = why if brief else list(item.why)
+            grid.add_row(Text(f"  {item.title}"), earned, Text(visible("\n".join(why))))
     end = "" if points.takes == points.possible else f"passes with {points.takes:g}"
     grid.add_row(Text("all", "bold"), Text(_of(points.earned, points.possible), "bold"), Text(end))
     return grid

@@ -21,7 +21,7 @@ KALLOC_C = """\
 static char pages[64][4096] __attribute__((aligned(4096)));
 static int next;
 void *kalloc(void) { return next < 64 ? pages[next++] : 0; }
-void kfree(void *pa) { (void)pa; if (next) next--; }
+void kfree(void *pa) { *(void **)pa = pages; if (next) next--; }
 """
 ANSWER = """\
 static int is(const char *s, const char *word)
@@ -106,7 +106,7 @@ CASES = [
          "are noted as live", TAMPERED, LEAKS),
     Case("seq-backwards", forger("kfree(kalloc()); CTL.watched++; CTL.seq = 0;"), "fail",
          "is noted, and there were only 0", TAMPERED, LEAKS),
-    # It builds, and that is all that has passed: what is skipped earns no points.
-    Case("uses-no-shim", forger(boot=";"), "pass",
+    # It builds, and that is all: nobody could look at it.
+    Case("uses-no-shim", forger(boot=";"), "fail",
          "leaks: skip no kalloc.. of this kernel goes through the shim", "", LEAKS),
 ]  # fmt: skip
