@@ -273,7 +273,7 @@ def test_a_tree_is_built_with_the_shim_and_debug_information(tmp_path: Path, too
     assert made.elf.address("faultline_ctl") is not None
     place = made.elf.function_place("kalloc")
     assert place is not None and (place.file, place.line) == ("kernel/kalloc.c", 1)
-    assert made.board == Board(pmp=False, legacy_virtio=True, memory=64)
+    assert made.board == Board(pmp=False, legacy_virtio=True, memory=64, asked=3)
     assert made.disk.read_text() == "an image\n"
 
 
@@ -386,7 +386,7 @@ QEMU = "qemu-system-riscv64 -machine virt -bios none -kernel kernel/kernel"
     ("said", "expected"),
     [
         ("", Board(pmp=False)),
-        (f"{QEMU} -m 128M -smp 3", Board(pmp=False, legacy_virtio=True)),
+        (f"{QEMU} -m 128M -smp 3", Board(pmp=False, legacy_virtio=True, asked=3)),
         (f"{QEMU} -global virtio-mmio.force-legacy=false", Board(pmp=False)),
         (f"make: x\n{QEMU} -m 1G", Board(pmp=False, legacy_virtio=True, memory=1024)),
         (f"{QEMU} -m 999999999G", Board(pmp=False, legacy_virtio=True, memory=2048)),
