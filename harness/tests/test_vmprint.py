@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import FakeRam
+from conftest import Compile, FakeRam
 
 from faultline import sv39
-from faultline.checks.vmprint import compare, expected, parse
+from faultline.checks.vmprint import by_system_call_only, compare, expected, parse
+from faultline.elf import ElfImage
 from faultline.finding import Where
 from faultline.ram import PAGE, RAM_BASE, Ram
 
@@ -118,3 +119,26 @@ def test_only_the_first_table_counts(ram: Ram) -> None:
     twice = "\n".join([*good(ram), "something", *good(ram)])
     listing = parse(twice)
     assert listing is not None and len(listing.lines) == 9
+
+
+@pytest.mark.parametrize(
+    ("exec_name", "calls", "call", "by_call_only"),
+    [
+        ("exec", False, "sys_kpgtbl", True),
+        ("kexec", False, "sys_kpgtbl", True),
+        ("exec", True, "sys_kpgtbl", False),
+        ("kexec", True, "sys_kpgtbl", False),
+        ("exec", False, "helper", False),  # forgotten, not of a later lab
+    ],
+)
+def test_a_table_that_only_a_system_call_prints(
+    compile_guest: Compile, exec_name: str, calls: bool, call: str, by_call_only: bool
+) -> None:
+    body = "vmprint(0);" if calls else ""
+    source = f"""
+__attribute__((noinline)) void vmprint(void *table) {{ asm volatile("" : : "r"(table)); }}
+void {exec_name}(void) {{ {body} asm volatile(""); }}
+void {call}(void) {{ vmprint((void *)8); asm volatile(""); }}
+void _start(void) {{ for (;;) ; }}
+"""
+    assert by_system_call_only(ElfImage(compile_guest(source, "c"))) is by_call_only
