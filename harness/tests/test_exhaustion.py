@@ -36,7 +36,7 @@ def short_of_memory(said: str) -> dict[str, str]:
 
 # A copy of usertests takes some 45 pages, with KPT=copy some 115: a test can begin, and then
 # runs out at its first or second fork, or somewhere inside an exec or sbrk. With three harts
-# all of them are run, the slow ones too. A test that has forked writers and cannot fork more
+# and KPT=share all of them are run, the slow ones too. A test that has forked writers and cannot fork more
 # must not leave them: they would wait for ever, and have kept the hog.
 @pytest.mark.parametrize(
     ("kpt", "harts", "pages", "tests"),
@@ -46,7 +46,7 @@ def short_of_memory(said: str) -> dict[str, str]:
         ("share", 1, 60, "-q"),
         ("copy", 1, 150, "-q"),
         ("share", 3, 115, ""),
-        ("copy", 3, 260, ""),
+        ("copy", 3, 200, "-q"),
     ],
 )
 def test_usertests_next_to_a_hog(

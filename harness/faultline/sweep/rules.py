@@ -143,7 +143,7 @@ BOUNDARY = Rule(
     "real machine may be refused a good pointer, or read what it may not. (The course's own "
     "vmcopyin.c of 2020 refuses the last byte.)",
     "Compare the check of the address's end with the process's size: < or <=?",
-    "break copyin                # or copyout, copyinstr; then type the probe command at the shell\n"
+    "break copyin                # or copyout, copyinstr\n"
     "continue\n"
     "info args                   # from where, and how far?\n"
     "finish",
