@@ -71,7 +71,8 @@ NOT_RUN = Rule(
     "Tests were left out, because those before them had taken the machine with them, or had not "
     "ended. What they would have shown is not known; the others are findings of their own.",
     "Mend what the others died of first.",
-    "continue                   # at the shell: usertests NAME",
+    "break panic\n"
+    "continue                   # at the shell: usertests NAME, one that was left out",
 )
 COLUMNS = ("test", "result", "seconds")
 OK, FAILED, DIED, STOPPED, LEFT_OUT = "OK", "FAILED", "died", "stopped", "not run"
