@@ -62,7 +62,8 @@ static int
 usage(void)
 {
   say("usage: probe NONCE hello | list | pose | pingpong | leak ACTION ROUNDS | "
-      "workloads | sweep WORKLOAD nth|from FIRST LAST | sweep WORKLOAD site ADDRESS");
+      "workloads | sweep WORKLOAD nth|from FIRST LAST [unseen] | "
+      "sweep WORKLOAD site ADDRESS");
   say_end();
   return 2;
 }
@@ -104,6 +105,10 @@ run_sweep(int argc, char **argv)
   uint64_t first = 0, last = 0;
   if (argc == 6 && same(argv[4], "site") && parse(argv[5], &first))
     return sweep_command(argv[3], FL_SITE, first, 0);
+  if (argc == 8 && same(argv[7], "unseen")) {
+    watch_none();
+    argc--;
+  }
   if (argc != 7 || !parse(argv[5], &first) || !parse(argv[6], &last) || first == 0)
     return -1;
   if (same(argv[4], "nth"))

@@ -20,6 +20,7 @@
 //  3. @NONCE sweep WORKLOAD done n=N, N being the last n tried.
 //
 // site ADDRESS in place of nth: one run in which all kallocs fail that return there.
+// unseen after LAST: nobody looks at memory, so only bad results stop.
 #include "probe.h"
 #include "probe_image.h"
 #include "probe_sweep.h"
@@ -42,6 +43,7 @@
 // The run at hand; set before the actor is forked.
 static enum faultline_mode mode;
 static uint64_t n;
+static bool unseen;    // no run is watched
 static bool watched;   // stop after the call
 static bool stopped;   // did so
 static bool staying;   // this is an actor, and it makes the runs itself
@@ -366,7 +368,7 @@ try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
   uint64_t before = shim_ask(FL_PATH, first - 1, 0), path = shim_ask(FL_PATH, first, 0);
   for (uint64_t which = first;; which++) {
     uint64_t after = shim_ask(FL_NEXT, which + 1, 0);
-    bool watch = path && (path != before || path != after);
+    bool watch = !unseen && path && (path != before || path != after);
     struct progress p = try(w, how, which, watch, which == last);
     if (p.ended || (staying && !p.good))
       return p;
@@ -460,6 +462,12 @@ list_workloads(void)
       say(w->name);
     }
   say_end();
+}
+
+void
+watch_none(void)
+{
+  unseen = true;
 }
 
 int

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +285,20 @@ def test_labs_that_mean_different_things_look_different(tmp_path: Path) -> None:
     assert repr(load_lab(lab_file(tmp_path, GOOD.replace("answers.txt", "a.txt")))) != before
 
 
+def test_a_lab_looks_the_same_in_every_process() -> None:
+    # What `grade --each` keeps is found again by it.
+    words = "from faultline.lab import find_lab; print(repr(find_lab('pgtbl-2020')))"
+    here = Path(__file__).resolve().parents[1]
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", words], cwd=here, check=True, capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(seen) == 1
+
+
 # Points -------------------------------------------------------------------------------------
 
 
@@ -356,6 +373,8 @@ RESTORED = CheckResult(PRISTINE, "pass", 0.0)
         ([result("abi", OTHER, DEATH)], 20, None),
         ([result("abi", WRONG)], 0, "wrote 3 (user/tests.c:1 copy_bad())"),
         ([result("abi", NOT_RUN)], 0, "were not run"),
+        ([result("abi", replace(NOT_RUN, evidence="Not run: copy_bad, x"))], 0, "were not run"),
+        ([result("abi", replace(NOT_RUN, evidence="Not run: pipe_sizes, x"))], 20, None),
         ([result("abi", status="skip", reason="no room")], 0, "our own tests say nothing: no room"),
         ([result("abi", status="error", reason="it broke")], None, "it broke"),
         ([], None, "was not run"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,7 @@ from faultline.labentry import Entry
 from faultline.labkinds import KINDS, Condition, titles
 from faultline.labtree import pristine_tree, restore
 from faultline.machine import Death, GuestDied, Machine, StillBusy
-from faultline.treetests import result_of_test
+from faultline.treetests import effort, result_of_test
 
 
 def condition(kind: str, **keys: object) -> Condition:
@@ -141,9 +141,11 @@ class Guest:
         self.console += f"{command}\n{answer}$ "
 
     def expect(self, pattern: str, what: str, silence: float, effort: float) -> None:
+        self.efforts.append(effort)
         if isinstance(self.end, Exception):
             raise self.end
 
+    efforts: list[float] = field(default_factory=list)
     end: Exception | None = None
 
     def shell(self, command: str) -> str:
@@ -189,6 +191,14 @@ def test_each_test_has_a_machine_of_its_own() -> None:
     found = found_in(guest, "tests", tests=["copyin", "sbrkmuch", "mem"])
     assert ["sbrkmuch" in one.message for one in found] == [True]
     assert guest.boots == 3
+
+
+def test_a_test_alone_may_take_as_long_as_among_all_others() -> None:
+    guest = Guest(lambda boot, command: f"test {command.split()[1]}: OK\n")
+    names = ["outofinodes", "mem"]
+    assert found_in(guest, "tests", tests=names) == []
+    assert guest.efforts == [effort(name) for name in names]
+    assert guest.efforts[0] > guest.efforts[1]
 
 
 def ends(kind: type[Exception]) -> Exception:

@@ -40,6 +40,11 @@ def test_if_one_could_go_on_that_is_not_why(world: World) -> None:
     assert functions(world) == []
 
 
+def test_a_state_that_is_not_known_may_be_one_that_goes_on(world: World) -> None:
+    world.set("proc", 77, 1, "state")
+    assert functions(world) == []
+
+
 def test_who_has_ended_waits_for_nothing(world: World) -> None:
     world.set("proc", ZOMBIE, 1, "state")
     assert functions(world) == ["usertrapret"]

@@ -535,6 +535,23 @@ def test_one_finding_for_all_workloads_that_fail_anyway(swept: Swept) -> None:
     )
 
 
+def test_each_workload_that_copies_wrongly_has_its_note(swept: Swept) -> None:
+    one, _ = swept(Behaviour([], {}, cannot="false-success:guard"))
+    for workload in ("copyin", "copyout"):
+        assert not one.round(workload, "nth")
+    notes = [other.message for other in one.other if other.rule == "sweep-boundary"]
+    assert ["`copyin`" in words for words in notes] == [True, False]
+    assert ["`copyout`" in words for words in notes] == [False, True]
+
+
+def test_what_was_told_already_is_not_told_again(swept: Swept) -> None:
+    one, _ = swept(Behaviour([], {}, cannot="wait"))
+    one.other.clear()  # as when the first workload's findings are told before the next
+    assert not one.round("exec", "nth")
+    (finding,) = one.other
+    assert finding.message.startswith("The workload `exec` does not work")
+
+
 @pytest.mark.parametrize(
     ("workload", "what", "rule", "severity"),
     [

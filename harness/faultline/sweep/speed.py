@@ -2,7 +2,7 @@
 
 Both do the same to the same workload, on the same kind of machine, in the same run: the
 n-th kalloc fails, the result and the count of pages are looked at, and the workload must
-work afterwards. What the probe stops for is not looked at, in either. The boots are
+work afterwards. The probe does not stop for looks at memory, in either. The boots are
 measured on a few n only, between two sweeps of all n, so that a busy host slows both; the
 seconds of QEMU's processor time depend on that less.
 """
@@ -78,16 +78,14 @@ def inject(machine: Machine, nonce: str, workload: str, first: int, last: int) -
 
     Raises HarnessError if the kernel does anything but survive: then nothing was measured.
     """
-    machine.send(f"probe {nonce} sweep {workload} nth {first} {last}")
+    machine.send(f"probe {nonce} sweep {workload} nth {first} {last} unseen")
     fired, told = 0, first - 1  # a line is told of all n since the one before
     while True:
         match = machine.expect(rf"{line_pattern(nonce)}|{PROMPT}", "the sweep's next line")
         if match[1] is None:
             return fired
         event = parse(match[1])
-        if isinstance(event, Stopped):
-            machine.send("")
-        elif isinstance(event, CannotRun) or isinstance(event, Ran) and event.bad:
+        if isinstance(event, (CannotRun, Stopped)) or isinstance(event, Ran) and event.bad:
             raise HarnessError(f"the sweep of `{workload}` said: {match[1]}")
         elif isinstance(event, Ran):
             fired += event.n - told - (event.fired == 0)
