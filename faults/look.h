@@ -39,10 +39,10 @@ faultline_edge(faultline_call *call, void *context, uint64_t eyes, uint64_t end)
 {
   uint64_t root = eyes & 0xff, in = eyes >> 8 & 0xff, out = eyes >> 16 & 0xff;
   // The very last byte is refused by the copyin_new() that the 2020 course hands out.
-  if ((int)call(context, SYS_write, out, end - 2, 1) != 1 ||
-      (int)call(context, SYS_read, in, end - 1, 1) != 1)
+  if ((int)call(context, SYS_write, out, end - 2, 1) != 1)
     return FL_END_UNREADABLE;
-  if ((int)call(context, SYS_fstat, root, end - FL_STAT, 0) != 0)
+  if ((int)call(context, SYS_read, in, end - 1, 1) != 1 ||
+      (int)call(context, SYS_fstat, root, end - FL_STAT, 0) != 0)
     return FL_END_UNWRITABLE;
   if ((int)call(context, SYS_write, out, end, 1) == 1)
     return FL_BEYOND_READABLE;

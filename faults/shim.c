@@ -34,12 +34,26 @@ struct faultline_page faultline_ledger[FL_PAGES];
 
 static uint32_t ledger_lock;
 
+// Returns sstatus for interrupts_restore(). Nests.
+INLINE uint64_t
+interrupts_off(void)
+{
+  uint64_t sstatus;
+  asm volatile("csrrci %0, sstatus, 2" : "=r"(sstatus) : : "memory");
+  return sstatus;
+}
+
+INLINE void
+interrupts_restore(uint64_t sstatus)
+{
+  asm volatile("csrs sstatus, %0" : : "r"(sstatus & 2) : "memory");
+}
+
 // Take the ledger's lock with interrupts off. Returns sstatus for unlock().
 INLINE uint64_t
 lock(void)
 {
-  uint64_t sstatus;
-  asm volatile("csrrci %0, sstatus, 2" : "=r"(sstatus) : : "memory");
+  uint64_t sstatus = interrupts_off();
   while (__atomic_exchange_n(&ledger_lock, 1, __ATOMIC_ACQUIRE))
     ;
   return sstatus;
@@ -49,7 +63,7 @@ INLINE void
 unlock(uint64_t sstatus)
 {
   __atomic_store_n(&ledger_lock, 0, __ATOMIC_RELEASE);
-  asm volatile("csrs sstatus, %0" : : "r"(sstatus & 2) : "memory");
+  interrupts_restore(sstatus);
 }
 
 // Whether the frame whose upper end is fp lies in the page of the frame before it, or
@@ -211,6 +225,10 @@ __wrap_kfree(void *pa)
 {
   uint64_t fp = (uint64_t)__builtin_frame_address(0);
 
+  // Nothing else runs on this hart before the page is noted for what it is in the end:
+  // a process that shares it could free it too, or write to it.
+  uint64_t interrupts = interrupts_off();
+
   // Noted before it is done: once free, the page may be allocated by another hart.
   uint64_t sstatus = lock();
   struct faultline_page *page = entry(pa);
@@ -231,6 +249,7 @@ __wrap_kfree(void *pa)
   __real_kfree(pa);
   if (seq)
     take_back(page, seq, sample, pa);
+  interrupts_restore(interrupts);
 }
 
 // Count, and fail, the kallocs of proc from now on. What the last counting run kept

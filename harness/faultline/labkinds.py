@@ -22,7 +22,7 @@ from .labentry import Entry
 from .labrules import COUNT_DIFFERS, FILE_MISSING, FILE_NO_NUMBER
 from .labtree import Unreadable, read_text
 from .machine import PROMPT, GuestDied, StillBusy
-from .treetests import EFFORT, SILENCE, result_of_test, test_place
+from .treetests import SILENCE, effort, result_of_test, test_place
 
 VMPRINT_FORMATS = ("2020",)
 BOOTS_AT_MOST = 3
@@ -115,7 +115,7 @@ def _run_test(bench: Bench, name: str) -> Iterator[Finding]:
         wanted = rf"\ntest {name}: (?:[\s\S]*\n)?(?:OK|FAILED|SKIPPED)\b|{PROMPT}"
         machine.send(f"usertests {name}")
         try:
-            machine.expect(wanted, f"the result of `usertests {name}`", SILENCE, EFFORT)
+            machine.expect(wanted, f"the result of `usertests {name}`", SILENCE, effort(name))
         except GuestDied as died:
             end = f"the kernel did not survive it: {died}"
         except StillBusy as busy:

@@ -11,8 +11,7 @@ from .ram import Ram
 from .sv39 import MODE_SV39
 from .unwind import call_path, return_addresses
 
-BUSY = ("RUNNABLE", "RUNNING", "USED")
-ENDED = "ZOMBIE"
+ASLEEP, ENDED = "SLEEPING", "ZOMBIE"
 # What every process that waits is in.
 WAITING = frozenset({"swtch", "sched", "sleep", "yield", "acquire", "release"})
 
@@ -25,9 +24,9 @@ def sleepers(ram: Ram, elf: ElfImage) -> list[tuple[Process, list[Where]]]:
         root = kernel_root(ram, elf)
     except HarnessError:
         return []
-    if any(process.state in BUSY for process in found):
+    if any(process.state not in (ASLEEP, ENDED) for process in found):
         return []
-    asleep = [process for process in found if process.state != ENDED]
+    asleep = [process for process in found if process.state == ASLEEP]
     return [(process, _path(ram, elf, process, root)) for process in asleep]
 
 

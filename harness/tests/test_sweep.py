@@ -82,6 +82,15 @@ def test_results_that_a_correct_kernel_never_has(line: str, bad: bool) -> None:
     assert isinstance(ran, Ran) and ran.bad == bad
 
 
+@pytest.mark.parametrize("number", ["999999999999", "9" * 5000], ids=("large", "huge"))
+def test_a_number_that_no_kernel_reaches_is_not_counted_up_to(number: str) -> None:
+    assert parse(f"n={number} fired=1 result=ok lost=0 sane=1") is None
+    assert parse(f"n=1 fired=1 result=ok lost={number} sane=1") is None
+    assert parse(f"stop n={number} end") is None
+    assert parse(f"sweep fork calls={number}") is None
+    assert parse(f"sweep fork done n={number}") is None
+
+
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [([], ""), ([3], "3"), ([1, 2], "1, 2"), ([65, *range(6, 65), 3], "3, 6 to 65")],

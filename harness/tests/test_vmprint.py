@@ -88,7 +88,8 @@ EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
         # The course's grader takes blanks around the dots for what they are.
         (lambda lines: [lines[0], *(re.sub(r"\.\.(\d)", r".. \1", l) for l in lines[1:])], []),
         (lambda lines: [lines[0], *(l.replace("..", " .. ") for l in lines[1:])], []),
-        (replaced(3, ".. .. ..", ".. .. .." + "1" * 5000), ["vmprint-entry-missing"]),
+        (replaced(3, ".. .. ..", ".. .. .." + "1" * 5000),
+         ["vmprint-format", "vmprint-entry-missing"]),
         (replaced(3, ".. .. ..", ".. .. .. -"), ["vmprint-format", "vmprint-entry-missing"]),
         (
             lambda lines: [lines[0], *lines[6:], *lines[1:6]],

@@ -146,8 +146,8 @@ void tlb_reuse_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site);
 // Queries, O(1) if nothing else is said.
 
 // No access of this hart can be a violation now: all that it may have cached for its
-// current address space is what is in memory. Changes only in tlb_satp and tlb_fence of
-// this hart, and in tlb_store of any.
+// current address space is what is in memory. Changes only in tlb_satp, tlb_fence and
+// tlb_access of this hart, and in tlb_store of any.
 bool tlb_quiet(const struct tlb *t, unsigned hart);
 
 // No access of this hart to the page of va, of whatever kind, can bring a report: all

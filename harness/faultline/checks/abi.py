@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LAST = "tests_exhaustion"
 NAME = "abitests"  # of the program in the file system
 PARTS = 2
+NOT_RUN = "Not run: "  # what evidence begins with that names tests, with a comma between two
 # Processor seconds on xv6, which takes all memory before it refuses; in proportion to each other.
 COSTS = {
     "memory_all": 8.0, "memory_back": 8.0, "memory_none_left": 6.0, "exec_bad_place": 6.0,
@@ -180,7 +181,7 @@ class Runs:
                 why = f"{self.deaths} tests before them took the machine with them"
             yield UNFINISHED.finding(
                 f"{len(left)} of our tests were not run: {why}.",
-                evidence="Not run: " + ", ".join(left),
+                evidence=NOT_RUN + ", ".join(left),
             )
 
     def _machine(self, left: list[str]) -> Iterator[Finding]:

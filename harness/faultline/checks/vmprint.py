@@ -125,8 +125,8 @@ PA = Rule(
 _HEADER = re.compile(r"page table (\S*)")
 # As the course's grader has it, there may be blanks, or none, before the first `..` and after
 # the last. (It also accepts none between them, which nobody can read.)
-_LINE = re.compile(r"\s*((?:\.\.\s*)+)(\d+): pte (\S+) pa (\S+)")
-_STRICT = re.compile(r"\s*\.\.(?:\s+\.\.)*\s*\d+: pte 0x[0-9a-f]{16} pa 0x[0-9a-f]{16}")
+_LINE = re.compile(r"\s*((?:\.\.\s*)+)(\d{1,9}): pte (\S+) pa (\S+)")
+_STRICT = re.compile(r"\s*\.\.(?:\s+\.\.)*\s*\d{1,9}: pte 0x[0-9a-f]{16} pa 0x[0-9a-f]{16}")
 _LOOSE = re.compile(r"\s*\.\.")
 
 

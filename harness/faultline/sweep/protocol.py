@@ -80,11 +80,12 @@ class Done:
 
 Event = Begun | CannotRun | Stopped | Ran | Done
 
-_SWEEP = re.compile(r"sweep \S+ (?:calls=(\d+)|cannot=(\S+)|done n=(\d+))")
-_STOP = re.compile(r"stop n=(\d+) (after|end)")
+# A guest has at most half a million pages; whoever says a larger number cannot be understood.
+_SWEEP = re.compile(r"sweep \S+ (?:calls=(\d{1,6})|cannot=(\S+)|done n=(\d{1,6}))")
+_STOP = re.compile(r"stop n=(\d{1,6}) (after|end)")
 _RAN = re.compile(
-    r"n=(\d+) fired=(\d+) result=(ok|failed|(?:false-success|false-failure|changed):\S+) "
-    r"lost=(-?\d+) sane=([01])(?: insane=(\S+))?"
+    r"n=(\d{1,6}) fired=(\d{1,6}) result=(ok|failed|(?:false-success|false-failure|changed):\S+) "
+    r"lost=(-?\d{1,6}) sane=([01])(?: insane=(\S+))?"
 )
 
 

@@ -126,12 +126,15 @@ class Sweep:
 
     def _not_swept(self, workload: str, what: str, evidence: str) -> None:
         """Note a workload that cannot be swept: one finding for all for which it is the same."""
-        before = self.unswept.get(what)
-        if before is not None and workload not in rules.COPIES:
-            self.other.remove(before[1])
-        names = (*(before[0] if before else ()), workload)
+        names: tuple[str, ...] = (workload,)
         found = rules.cannot_run(names, what, evidence)
-        self.unswept[what] = names, found
+        if found.rule != rules.BOUNDARY.name:  # that is said of each by itself
+            before = self.unswept.get(what)
+            if before is not None and before[1] in self.other:  # else it was told already
+                self.other.remove(before[1])
+                names = (*before[0], workload)
+                found = rules.cannot_run(names, what, evidence)
+            self.unswept[what] = names, found
         self.other.append(found)
 
 
