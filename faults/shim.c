@@ -360,8 +360,8 @@ trapframe(const uint64_t *proc, const uint64_t arguments[4])
 {
   for (int i = 0; i < PROC_WORDS; i++) {
     uint64_t *page = (uint64_t *)proc[i];
-    if (proc[i] % PGSIZE == 0 && proc[i] - FL_RAM < (uint64_t)FL_PAGES * PGSIZE &&
-        page[A0] == arguments[0] && page[A1] == arguments[1] &&
+    const struct faultline_page *known = entry(page);
+    if (known && known->live && page[A0] == arguments[0] && page[A1] == arguments[1] &&
         page[A2] == arguments[2] && page[A3] == arguments[3] && page[A7] == SYS_uptime)
       return page;
   }

@@ -84,7 +84,7 @@ def _plugin() -> Need:
         from .errors import HarnessError
         from .tlb import require_plugin, require_qemu
     except ModuleNotFoundError as error:
-        return Need(name, "", MODULES[error.name or ""], required=False)
+        return Need(name, "", MODULES.get(error.name or "", "python3"), required=False)
     try:
         require_qemu()
     except (Unchecked, HarnessError):

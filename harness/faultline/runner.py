@@ -16,6 +16,8 @@ from .machine import GuestDied
 from .postmortem import death_finding
 from .verdict import CheckResult
 
+MESSAGE_AT_MOST = 2000  # characters; evidence may be longer
+
 
 def run_check(
     check: Check, bench: Bench, enough: Callable[[Finding], bool] = lambda finding: False
@@ -53,10 +55,21 @@ def run_check(
         status, reason = "error", f"{type(error).__name__}: {error}"
     if not status:
         status = "fail" if any(f.severity != "note" for f in findings) else "pass"
-    named = tuple(dataclasses.replace(finding, check=check.name) for finding in findings)
+    named = tuple(
+        dataclasses.replace(finding, check=check.name, message=_shortened(finding.message))
+        for finding in findings
+    )
     return CheckResult(
         check.name, status, time.monotonic() - start, reason, named, table=table
     )
+
+
+def _shortened(message: str) -> str:
+    """Return a message without the middle of what a guest may have put into it."""
+    if len(message) <= MESSAGE_AT_MOST:
+        return message
+    half = MESSAGE_AT_MOST // 2
+    return f"{message[:half]} […] {message[-half:]}"
 
 
 def causes_of_death(died: GuestDied, bench: Bench) -> list[Finding]:

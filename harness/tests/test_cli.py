@@ -51,6 +51,8 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["list", "rules"], 0, "page-leaked"),
         (["explain", "page-leaked"], 0, "found by leaks"),
         (["bench", "--matrix", "0"], 2, "expected at least 1"),
+        (["bench", "docs"], 2, "TREE goes with --only grade"),
+        (["bench", "--ref", "main"], 2, "--ref needs a TREE"),
         (["doctor"], 0, "python module rich               installed"),
     ],
 )

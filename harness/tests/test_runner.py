@@ -167,3 +167,14 @@ def test_a_panic_without_a_ledger_is_still_a_panic(
 ) -> None:
     kernel.elf = ElfImage(compile_guest("void _start(void) { for (;;) ; }\n", "c"))
     assert [finding.rule for finding in dying(kernel).findings] == ["kernel-panic"]
+
+
+def test_a_message_is_bounded_whatever_the_guest_says() -> None:
+    @check(ODD)
+    def talks(bench: Bench) -> Iterator[Finding]:
+        """It says little"""
+        yield ODD.finding("begin " + "x" * 10**6 + " end")
+
+    (finding,) = run_check(talks, NOWHERE).findings
+    assert len(finding.message) < 2100
+    assert finding.message.startswith("begin") and finding.message.endswith("end")

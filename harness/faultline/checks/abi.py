@@ -49,8 +49,8 @@ FAILED = Rule(
     "error",
     "A system call did not do, or did not return, what it does on every xv6 from 2020 on. The "
     "test that shows it is one of Faultline's own: it knows nothing of the tree but the "
-    "numbers of the calls, so it does not matter what the tree's usertests has become. Programs count on what a call promises, on real hardware just the "
-    "same. Most often a check of an argument, an error path or a step for a rare case is "
+    "numbers of the calls, so it does not matter what the tree's usertests has become. Programs "
+    "count on what a call promises, on real hardware just the same. Most often a check of an argument, an error path or a step for a rare case is "
     "missing.",
     TO_RUN,
     "break syscall if cpus[$tp].proc->name[0] == 'a'\n"

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from .. import benchmark, gradespeed, speed, tlbspeed
+from ..errors import UsageError
 from ..qemu import find_qemu
 from ..scratch import Scratch
 from ..sweep import speed as sweepspeed
@@ -42,6 +43,10 @@ def add(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.tree and options.only != "grade":
+        raise UsageError("TREE goes with --only grade: the others measure our own kernel")
+    if options.ref and not options.tree:
+        raise UsageError("--ref needs a TREE")
     find_qemu()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     figures: dict[str, Any] = {}

@@ -29,7 +29,8 @@ from .running import (
 )  # fmt: skip
 
 TREE_HELP = "a folder with an xv6 tree, or above it; a .tar.gz or .zip; a git repository with --ref"
-SINGLE = ("abi", "audit", "leaks", "sweep", "tlb", "vmprint")  # the checks that are commands of their own
+# The checks that are commands of their own.
+SINGLE = ("abi", "audit", "leaks", "sweep", "tlb", "vmprint")
 
 
 def add(commands: Any) -> None:

@@ -364,7 +364,7 @@ class _Sweeper:
             if since == ran.n and (armed.n <= ran.n or ran.n == leg.last):
                 self._freed_wrongly(memory, leg, ran.n)
             else:  # it may have been another one: try them one by one
-                last = max(armed.n, ran.n)
+                last = max(ran.n, min(armed.n, self.tally.points + 1))  # it is the guest's word
                 self.suspects = since, last, wrong_free_failure(memory, ())
                 self.alone_until = last
                 leg.spoiled = rules.DOUBLE_FREE.name
