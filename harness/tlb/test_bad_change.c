@@ -275,21 +275,9 @@ static const TTest **const cases[] = {
     &bad_moved_to_where_the_old_entry_faults_is_a_warning,
 };
 
-static void
-setup(void)
-{
-  machine_new(false);
-}
-
 int
 main(void)
 {
-  Suite *suite = suite_create("bad change");
-  TCase *tc = tcase_create("bad");
-  tcase_set_timeout(tc, 60); // for a busy machine
-  tcase_add_checked_fixture(tc, setup, machine_free);
-  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-    tcase_add_test(tc, *cases[i]);
-  suite_add_tcase(suite, tc);
-  return machine_run(suite);
+  return machine_run(
+      machine_suite("bad change", cases, sizeof(cases) / sizeof(cases[0])));
 }

@@ -358,21 +358,11 @@ static const TTest **const cases[] = {
     &bad_free_root_loaded,
 };
 
-static void
-setup(void)
-{
-  machine_new(false);
-}
-
 int
 main(void)
 {
-  Suite *suite = suite_create("bad space");
-  TCase *tc = tcase_create("bad");
-  tcase_set_timeout(tc, 60); // for a busy machine
-  tcase_add_checked_fixture(tc, setup, machine_free);
-  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-    tcase_add_test(tc, *cases[i]);
+  Suite *suite = machine_suite("bad space", cases, sizeof(cases) / sizeof(cases[0]));
+  TCase *tc = machine_case("bad, for each encoding");
   tcase_add_loop_test(tc, bad_reserved_encoding_stored, 0,
                       sizeof(reserved) / sizeof(reserved[0]));
   tcase_add_loop_test(tc, bad_reserved_encoding_loaded, 0,

@@ -143,21 +143,9 @@ static const TTest **const cases[] = {
     &good_settled_after_a_warning_until_it_may_be_an_error,
 };
 
-static void
-setup(void)
-{
-  machine_new(false);
-}
-
 int
 main(void)
 {
-  Suite *suite = suite_create("good turn-on");
-  TCase *tc = tcase_create("good");
-  tcase_set_timeout(tc, 60); // for a busy machine
-  tcase_add_checked_fixture(tc, setup, machine_free);
-  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-    tcase_add_test(tc, *cases[i]);
-  suite_add_tcase(suite, tc);
-  return machine_run(suite);
+  return machine_run(
+      machine_suite("good turn-on", cases, sizeof(cases) / sizeof(cases[0])));
 }

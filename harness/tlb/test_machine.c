@@ -179,6 +179,32 @@ expect(enum tlb_rule rule, enum tlb_severity severity, unsigned hart, tlb_site c
   return v;
 }
 
+static void
+setup(void)
+{
+  machine_new(false);
+}
+
+TCase *
+machine_case(const char *name)
+{
+  TCase *tc = tcase_create(name);
+  tcase_set_timeout(tc, 60); // for a busy machine
+  tcase_add_checked_fixture(tc, setup, machine_free);
+  return tc;
+}
+
+Suite *
+machine_suite(const char *name, const TTest **const *tests, size_t count)
+{
+  Suite *suite = suite_create(name);
+  TCase *tc = machine_case(name);
+  for (size_t i = 0; i < count; i++)
+    tcase_add_test(tc, *tests[i]);
+  suite_add_tcase(suite, tc);
+  return suite;
+}
+
 int
 machine_run(Suite *suite)
 {

@@ -56,5 +56,10 @@ void expect_none(void);
 const struct tlb_violation *expect(enum tlb_rule rule, enum tlb_severity severity,
                                    unsigned hart, tlb_site change, tlb_site use);
 
+// A test case without tests, each of which gets a machine of its own; and a suite of
+// one with these tests.
+TCase *machine_case(const char *name);
+Suite *machine_suite(const char *name, const TTest **const *tests, size_t count);
+
 // Run the suite in this process or Check's, as CK_FORK says; the exit status.
 int machine_run(Suite *suite);
