@@ -75,20 +75,15 @@ def measure(
         write(files(root, None, load_styles(root / DATA / "styles")[STYLE]), tree)
         source = Source(tree)
     say(f"{source.id}: building")
-    place = scratch / "own"
-    place.mkdir()
+    place = _new(scratch / "own")
+    probe = build_probe(root).read_bytes()
     try:
-        build = grade.prepare(source, place, make_tools(_new(place / "tools")), probe(root))
+        build = grade.prepare(source, place, make_tools(_new(place / "tools")), probe)
     except DoesNotBuild as failed:
         raise HarnessError(f"{source.id} does not build: {failed.finding.message}") from failed
     say(f"{source.id}: its own usertests, {HARTS} harts")
     own = own_tests(build, place)
     return graded(root, scratch, say, jobs, source, own)
-
-
-def probe(root: Path) -> bytes:
-    """Return the program that a grade puts into a tree's file system."""
-    return build_probe(root).read_bytes()
 
 
 def own_tests(build: Build, scratch: Path) -> Taken:

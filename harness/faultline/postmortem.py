@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 
 from .elf import ElfImage
+from .errors import HarnessError
 from .finding import Finding, Rule, Where
 from .hart import INTERRUPT, Hart, cause_words
+from .ledger import Ledger, event_findings
 from .machine import PANIC, Death, GuestDied
 from .ram import Ram
 from .sleepers import sleepers
@@ -162,6 +164,14 @@ def parse_panic(console: str) -> Panic | None:
         registers["stval"],
         tuple(int(word, 16) for word in re.findall(_HEX, trace[1])) if trace else (),
     )
+
+
+def causes_of_death(died: GuestDied, elf: ElfImage) -> list[Finding]:
+    """Return what the ledger knows of a dead guest; nothing if there is no ledger."""
+    try:
+        return event_findings(Ledger(died.machine.ram, elf), died.death.harts)
+    except HarnessError:
+        return []
 
 
 def death_finding(died: GuestDied, elf: ElfImage) -> Finding:

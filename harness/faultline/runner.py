@@ -10,10 +10,8 @@ from .bench import Bench
 from .checks import Check, Unchecked
 from .errors import HarnessError
 from .finding import Finding, Table
-from .hart import Hart
-from .ledger import Ledger, event_findings
 from .machine import GuestDied
-from .postmortem import death_finding
+from .postmortem import causes_of_death, death_finding
 from .verdict import CheckResult
 
 MESSAGE_AT_MOST = 2000  # characters; evidence may be longer
@@ -44,7 +42,7 @@ def run_check(
                 break
     except GuestDied as died:
         known = {finding.rule for finding in findings}
-        causes = causes_of_death(died, bench)
+        causes = causes_of_death(died, bench.elf)
         findings[:0] = [cause for cause in causes if cause.rule not in known]
         findings.append(death_finding(died, bench.elf))
     except Unchecked as unchecked:
@@ -70,15 +68,6 @@ def _shortened(message: str) -> str:
         return message
     half = MESSAGE_AT_MOST // 2
     return f"{message[:half]} […] {message[-half:]}"
-
-
-def causes_of_death(died: GuestDied, bench: Bench) -> list[Finding]:
-    """Return what the ledger knows of a dead guest; nothing if there is no ledger."""
-    harts: tuple[Hart, ...] = died.death.harts
-    try:
-        return event_findings(Ledger(died.machine.ram, bench.elf), harts)
-    except HarnessError:
-        return []
 
 
 def run_checks(

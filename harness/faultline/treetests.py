@@ -17,9 +17,8 @@ from .errors import HarnessError
 from .finding import Finding, Rule, Table, Where
 from .fsimage import Image, ImageError
 from .fsinject import replace_content
-from .ledger import Ledger, event_findings
 from .machine import PROMPT, GuestDied, Machine, StillBusy
-from .postmortem import death_finding, hart_words
+from .postmortem import causes_of_death, death_finding, hart_words
 from .testtable import TestTable, find_tables, with_only
 
 EFFORT = 90.0  # processor seconds that any test may take
@@ -244,10 +243,7 @@ class _Run:
 
     def _dead(self, died: GuestDied) -> Iterator[Finding]:
         elf = self.tests.bench.elf
-        try:
-            yield from event_findings(Ledger(died.machine.ram, elf), died.death.harts)
-        except HarnessError:
-            pass  # there is no ledger
+        yield from causes_of_death(died, elf)
         yield self.tests.died.finding(
             f"usertests did not survive {self._last}: {died.death.words}",
             where=self._place(self.begun[-1]) if self.begun else Where(),

@@ -19,9 +19,8 @@ from ..errors import HarnessError
 from ..finding import Finding, Rule
 from ..fsimage import Image, ImageError
 from ..fsinject import add_file
-from ..ledger import Ledger, event_findings
 from ..machine import GuestDied, Machine, StillBusy
-from ..postmortem import death_finding, hart_words
+from ..postmortem import causes_of_death, death_finding, hart_words
 from ..treetests import DEATHS, EFFORT, EVIDENCE, PART_EFFORT, SILENCE, divide, test_place
 from . import Unchecked, check
 
@@ -50,8 +49,8 @@ FAILED = Rule(
     "A system call did not do, or did not return, what it does on every xv6 from 2020 on. The "
     "test that shows it is one of Faultline's own: it knows nothing of the tree but the "
     "numbers of the calls, so it does not matter what the tree's usertests has become. Programs "
-    "count on what a call promises, on real hardware just the same. Most often a check of an argument, an error path or a step for a rare case is "
-    "missing.",
+    "count on what a call promises, on real hardware just the same. Most often a check of an "
+    "argument, an error path or a step for a rare case is missing.",
     TO_RUN,
     "break syscall if cpus[$tp].proc->name[0] == 'a'\n"
     "continue                   # at the shell: abitests -a x NAME\n"
@@ -242,10 +241,7 @@ class Runs:
 
     def _dead(self, name: str, died: GuestDied, said: str) -> Iterator[Finding]:
         elf = self.bench.elf
-        try:
-            yield from event_findings(Ledger(died.machine.ram, elf), died.death.harts)
-        except HarnessError:
-            pass  # there is no ledger
+        yield from causes_of_death(died, elf)
         yield DIED.finding(
             f"The kernel did not survive our test {name}: {died.death.words}",
             where=test_place(self.program, name),
