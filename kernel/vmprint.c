@@ -20,7 +20,7 @@ print_entry(int i, pte_t pte, int depth)
   uint64_t printed = FAULT(vmprint_without_flags) ? pte & ~0x3ffUL : pte;
   printf(FAULT(vmprint_short_hex) ? "..%d: pte 0x%lx pa 0x%lx\n"
                                   : "..%d: pte 0x%016lx pa 0x%016lx\n",
-         i, printed, pa);
+         FAULT(vmprint_wrong_index) ? i + 1 : i, printed, pa);
 }
 
 // Print the valid entries of a table and all below it; depth is 1 in the root.

@@ -61,7 +61,8 @@ parse(const char *s, uint64_t *value)
 static int
 usage(void)
 {
-  say("usage: probe NONCE hello | list | pose | pingpong | leak ACTION ROUNDS | "
+  say("usage: probe NONCE hello | list | pose | pingpong | call NUMBER | "
+      "leak ACTION ROUNDS | "
       "workloads | sweep WORKLOAD nth|from FIRST LAST [unseen] | "
       "sweep WORKLOAD site ADDRESS");
   say_end();
@@ -119,14 +120,16 @@ run_sweep(int argc, char **argv)
 static int
 run(int argc, char **argv)
 {
-  uint64_t rounds = 0;
+  uint64_t number = 0;
   int status = -1;
   if (argc >= 3 && same(argv[2], "noop"))
     return argc;
   if (argc == 3)
     status = run_word(argv[2]);
-  else if (argc == 5 && same(argv[2], "leak") && parse(argv[4], &rounds))
-    status = leak_command(argv[3], rounds);
+  else if (argc == 4 && same(argv[2], "call") && parse(argv[3], &number))
+    status = call_and_pose((long)number);
+  else if (argc == 5 && same(argv[2], "leak") && parse(argv[4], &number))
+    status = leak_command(argv[3], number);
   else if (argc >= 4 && same(argv[2], "sweep"))
     status = run_sweep(argc, argv);
   return status < 0 ? usage() : status;

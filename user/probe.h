@@ -9,6 +9,9 @@ void list_actions(void);
 
 int poses(void);
 
+// Make a system call without arguments that only the tree under test has.
+int call_and_pose(long number);
+
 // Grow and shrink as told on fd, until nobody can tell any more.
 void obey(int fd);
 

@@ -1,6 +1,8 @@
 // probe NONCE pose: states of a process's memory in which the harness looks at the page
 // tables while nothing runs. What fails is kept, and the poses go on: a kernel that
 // refuses one thing may still show its mistake in the next.
+//
+// probe NONCE call NUMBER: make that system call, and wait: @NONCE pose called
 #include "probe.h"
 
 static const char *pose_failed;
@@ -199,4 +201,12 @@ poses(void)
   say(pose_failed ? pose_failed : "");
   say_end();
   return pose_failed ? 1 : 0;
+}
+
+int
+call_and_pose(long number)
+{
+  call(number, 0, 0, 0, 0);
+  pose("called");
+  return 0;
 }

@@ -9,9 +9,10 @@ import pytest
 from conftest import Compile, FakeRam
 
 from faultline import sv39
-from faultline.checks.vmprint import by_system_call_only, compare, expected, parse
+from faultline.checks.vmprint import call_number, compare, printing_call
 from faultline.elf import ElfImage
 from faultline.finding import Where
+from faultline.listing import BY_ADDRESS, BY_INDEX, Style, parse
 from faultline.ram import PAGE, RAM_BASE, Ram
 
 ROOT = RAM_BASE + 16 * PAGE
@@ -31,14 +32,15 @@ def ram(fake_ram: FakeRam) -> Ram:
     return fake_ram.ram()
 
 
-def good(ram: Ram) -> list[str]:
-    return [f"page table 0x{ROOT:016x}"] + [expected(e) for e in sv39.walk(ram, ROOT)]
+def good(ram: Ram, style: Style = BY_INDEX) -> list[str]:
+    return [f"page table 0x{ROOT:016x}"] + [style.expected(e) for e in sv39.walk(ram, ROOT)]
 
 
-def rules(ram: Ram, lines: list[str]) -> list[str]:
-    listing = parse("xv6 kernel is booting\n\n" + "\n".join(lines) + "\ninit: starting sh\n$ ")
+def rules(ram: Ram, lines: list[str], style: Style = BY_INDEX) -> list[str]:
+    said = "xv6 kernel is booting\n\n" + "\n".join(lines) + "\ninit: starting sh\n$ "
+    listing = parse(said, style)
     assert listing is not None
-    return [finding.rule for finding in compare(listing, ram, ROOT, Where())]
+    return [finding.rule for finding in compare(listing, ram, ROOT, Where(), style)]
 
 
 def without(number: int) -> Callable[[list[str]], list[str]]:
@@ -77,6 +79,7 @@ EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
         (replaced(3, ".. .. ..", ".. .."), ["vmprint-depth"]),
         (replaced(3, "1f pa", "0f pa"), ["vmprint-flags"]),
         (replaced(3, "1f pa", "df pa"), []),  # accessed and dirty
+        (replaced(4, ".. .. ..1", ".. .. ..2"), ["vmprint-index"]),
         (replaced(3, "pa 0x000000008", "pa 0x000000009"), ["vmprint-pa"]),
         (replaced(3, "pa 0x0000000080015000", "pa 0x0000000000080015"), ["vmprint-pa"]),
         (replaced(0, "00080010000", "00080011000"), ["vmprint-pa"]),
@@ -103,6 +106,29 @@ def test_each_way_of_being_wrong_has_its_rule(
     assert rules(ram, change(good(ram))) == found
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda lines: lines, []),
+        (lambda lines: lines[:1] + [" " + line for line in lines[1:]], []),  # the lab's own
+        (without(9), ["vmprint-entry-missing"]),
+        (swapped(3, 4), ["vmprint-order"]),
+        (replaced(2, ".. ..", ".."), ["vmprint-depth"]),
+        (replaced(4, "0x0000000000001000", "0x1000"), ["vmprint-format"]),
+        (replaced(4, "0x0000000000001000", "1"),  # the index
+         ["vmprint-format", "vmprint-index"]),
+        (replaced(9, "0x0000003ffffff000", "-4096"),
+         ["vmprint-format", "vmprint-entry-missing"]),
+        (replaced(9, "0x0000003ffffff000", "0x0000003fffffe000"), ["vmprint-index"]),
+        (replaced(3, "pa 0x000000008", "pa 0x000000009"), ["vmprint-pa"]),
+    ],
+)
+def test_a_table_printed_with_addresses(
+    ram: Ram, change: Callable[[list[str]], list[str]], found: list[str]
+) -> None:
+    assert rules(ram, change(good(ram, BY_ADDRESS)), BY_ADDRESS) == found
+
+
 def test_evidence_shows_both_sides(ram: Ram) -> None:
     lines = replaced(3, "pa 0x000000008", "pa 0x000000009")(good(ram))
     listing = parse("\n".join(lines))
@@ -124,17 +150,17 @@ def test_only_the_first_table_counts(ram: Ram) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exec_name", "calls", "call", "by_call_only"),
+    ("exec_name", "calls", "call", "printing"),
     [
-        ("exec", False, "sys_kpgtbl", True),
-        ("kexec", False, "sys_kpgtbl", True),
-        ("exec", True, "sys_kpgtbl", False),
-        ("kexec", True, "sys_kpgtbl", False),
-        ("exec", False, "helper", False),  # forgotten, not of a later lab
+        ("exec", False, "sys_kpgtbl", "sys_kpgtbl"),
+        ("kexec", False, "sys_kpgtbl", "sys_kpgtbl"),
+        ("exec", True, "sys_kpgtbl", ""),
+        ("kexec", True, "sys_kpgtbl", ""),
+        ("exec", False, "helper", ""),  # forgotten, not of a later lab
     ],
 )
 def test_a_table_that_only_a_system_call_prints(
-    compile_guest: Compile, exec_name: str, calls: bool, call: str, by_call_only: bool
+    compile_guest: Compile, exec_name: str, calls: bool, call: str, printing: str
 ) -> None:
     body = "vmprint(0);" if calls else ""
     source = f"""
@@ -143,4 +169,30 @@ void {exec_name}(void) {{ {body} asm volatile(""); }}
 void {call}(void) {{ vmprint((void *)8); asm volatile(""); }}
 void _start(void) {{ for (;;) ; }}
 """
-    assert by_system_call_only(ElfImage(compile_guest(source, "c"))) is by_call_only
+    assert printing_call(ElfImage(compile_guest(source, "c"))) == printing
+
+
+CALLS = """
+void *sys_fork(void) {{ return 0; }}
+void *sys_kpgtbl(void) {{ return sys_fork; }}
+void *others[] = {{sys_kpgtbl, sys_fork}};
+void *{table}[] = {{[1] = sys_fork, {entry}}};
+void _start(void) {{ for (;;) ; }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "number"),
+    [
+        ("syscalls", "[34] = sys_kpgtbl", 34),
+        ("calls_by_another_name", "[3] = sys_kpgtbl", 3),
+        ("syscalls", "[34] = sys_fork", None),  # it is declared, and not in the table
+    ],
+)
+def test_a_system_calls_number_is_its_place_in_the_table(
+    compile_guest: Compile, fake_ram: FakeRam, table: str, entry: str, number: int | None
+) -> None:
+    elf = ElfImage(compile_guest(CALLS.format(table=table, entry=entry), "c"))
+    for section in elf.data():
+        fake_ram.write(section.address, section.content)
+    assert call_number(elf, fake_ram.ram(), "sys_kpgtbl") == number

@@ -1,17 +1,24 @@
-"""Is the page table that the kernel prints the one in memory?"""
+"""Is the page table that the kernel prints the one in memory?
+
+The labs until 2023 print the first process's as exec() returns, each entry with its index. In
+those since 2024 a system call prints the caller's, each entry with its virtual address: the
+probe makes that call.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from ..bench import Bench
 from ..elf import ElfImage
 from ..finding import Finding, Rule, Where
+from ..listing import (
+    BY_ADDRESS, BY_INDEX, EXAMPLE, Listing, Printed, Style, match_entries, parse, same_pte,
+)  # fmt: skip
+from ..machine import PROMPT, Machine
 from ..processes import processes
 from ..ram import Ram
-from ..sv39 import A, D, Entry, flag_words, walk
+from ..sv39 import Entry, flag_words, walk
 from . import Unchecked, check
 
 HINT = "Compare line by line with the example in the lab's \"Print a page table\"."
@@ -34,8 +41,8 @@ FORMAT = Rule(
     "vmprint-format",
     "error",
     "A line is not in the format asked for: `page table 0x…` first, then for each entry its "
-    "level in `..`, separated by single blanks, its index, `: pte 0x…` and ` pa 0x…`, with "
-    "16 hexadecimal digits each. Whoever reads the output, person or program, counts on it, "
+    "level in `..`, separated by single blanks, its index (in labs since 2024 the virtual "
+    "address instead, `0x…`), `: pte 0x…` and ` pa 0x…`, with 16 hexadecimal digits each. Whoever reads the output, person or program, counts on it, "
     "and has nothing else on real hardware. %x for %p, a blank too many and a forgotten "
     "colon are the usual ways.",
     HINT,
@@ -95,6 +102,20 @@ ENTRY_EXTRA = Rule(
     "continue\n"
     "print/x table[0]@512       # bit 0 clear: not valid; bits 1 to 3 set: a leaf",
 )
+INDEX = Rule(
+    "vmprint-index",
+    "error",
+    "An entry is printed with another index than its own in its table, 0 to 511 (in labs since "
+    "2024 with another virtual address than the first that it translates). The indices of the "
+    "levels are the address that a hart splits into them: with a wrong one the reader looks for "
+    "the page elsewhere. Counting the entries that are printed, or from one, is enough; and of "
+    "an address, a shift by 9 bits for each level too many or too few.",
+    HINT,
+    "break print_table          # or whatever calls itself\n"
+    "continue\n"
+    "print/x table[0]@512       # count: at which index is the first that is not 0?\n"
+    "next 5                     # and which is printed for it?",
+)
 FLAGS = Rule(
     "vmprint-flags",
     "error",
@@ -122,75 +143,90 @@ PA = Rule(
     "print/x table[0] >> 10 << 12  # what to print for it",
 )
 
-_HEADER = re.compile(r"page table (\S*)")
-# As the course's grader has it, there may be blanks, or none, before the first `..` and after
-# the last. (It also accepts none between them, which nobody can read.)
-_LINE = re.compile(r"\s*((?:\.\.\s*)+)(\d{1,9}): pte (\S+) pa (\S+)")
-_STRICT = re.compile(r"\s*\.\.(?:\s+\.\.)*\s*\d{1,9}: pte 0x[0-9a-f]{16} pa 0x[0-9a-f]{16}")
-_LOOSE = re.compile(r"\s*\.\.")
-
-
-@dataclass(frozen=True)
-class Printed:
-    """One printed line."""
-
-    text: str
-    depth: int
-    index: int
-    pte: int | None
-    pa: int | None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A printed table: its root, its entries, and the lines that are in no known format."""
-
-    root: int | None
-    header: str
-    lines: tuple[Printed, ...]
-    malformed: tuple[str, ...]
+_BEGUN = "called"  # the pose in which the probe waits after the call
 
 
 @check(
-    *(MISSING, FORMAT, DEPTH, ORDER, ENTRY_MISSING, ENTRY_EXTRA, FLAGS, PA),
+    *(MISSING, FORMAT, DEPTH, ORDER, ENTRY_MISSING, ENTRY_EXTRA, INDEX, FLAGS, PA),
     needs=("boot",),
     quick=True,
 )
 def vmprint(bench: Bench) -> Iterator[Finding]:
-    """The first process's page table is printed as it is in memory"""
+    """A page table is printed as it is in memory"""
     if bench.elf.address("vmprint") is None:
         raise Unchecked("not done yet: there is no vmprint() in this kernel")
-    if by_system_call_only(bench.elf):
-        raise Unchecked(
-            "vmprint() is only called by a system call, as in the labs since 2024: this looks at "
-            "what is printed for the first process as exec() returns"
-        )
+    call = printing_call(bench.elf)
+    if call and bench.build.probe_missing:
+        raise Unchecked(bench.build.probe_missing)
     with bench.machine() as machine:
         console = machine.wait_prompt()
+        if call:
+            yield from _called(bench, machine, call)
+        else:
+            machine.stop()
+            root = next((p.pagetable for p in processes(machine.ram, bench.elf) if p.pid == 1), 0)
+            yield from _judged(bench, machine.ram, console, root, BY_INDEX)
+
+
+def _called(bench: Bench, machine: Machine, call: str) -> Iterator[Finding]:
+    """Judge what a system call prints when the probe makes it."""
+    number = call_number(bench.elf, machine.ram, call)
+    if number is None:
+        raise Unchecked(f"only {call}() calls vmprint(), and no table of system calls has it")
+    before = len(machine.said())
+    machine.send(f"probe {bench.nonce} call {number}")
+    match = machine.expect(rf"@{bench.nonce} pose {_BEGUN}\r?\n|{PROMPT}", f"the end of {call}()")
+    if match[0].startswith("@"):
         machine.stop()
-        root = next((p.pagetable for p in processes(machine.ram, bench.elf) if p.pid == 1), 0)
-        where = _printer(bench)
-        listing = parse(console)
-        if listing is None or not root:
-            yield MISSING.finding(
-                "No page table was printed before the shell's prompt.",
-                where=where,
-                evidence=f"Printed until then:\n{console[-1500:]}",
-            )
-            return
-        yield from compare(listing, machine.ram, root, where)
+        console = machine.said()[before:]
+        running = [one for one in processes(machine.ram, bench.elf) if one.name == "probe"]
+        root = running[-1].pagetable if running else 0
+        yield from _judged(bench, machine.ram, console, root, BY_ADDRESS)
+    else:
+        yield MISSING.finding(
+            f"The program that made the system call {number} ({call}) did not come back from it.",
+            where=bench.elf.function_place(call) or Where(function=call),
+            evidence=f"Printed until then:\n{machine.said()[before:][-1500:]}",
+        )
 
 
-def by_system_call_only(elf: ElfImage) -> bool:
-    """Tell whether a system call prints page tables, and exec(), by either of its names, does
-    not."""
+def _judged(
+    bench: Bench, ram: Ram, console: str, root: int, style: Style
+) -> Iterator[Finding]:
+    where = _printer(bench)
+    listing = parse(console, style)
+    if listing is not None and root:
+        yield from compare(listing, ram, root, where, style)
+        return
+    before = "the shell's prompt" if style is BY_INDEX else "the system call's end"
+    yield MISSING.finding(
+        f"No page table was printed before {before}.",
+        where=where,
+        evidence=f"Printed until then:\n{console[-1500:]}",
+    )
+
+
+def printing_call(elf: ElfImage) -> str:
+    """Return the function of the system call that prints page tables, if exec(), by either of
+    its names, does not; else nothing."""
 
     def calls(name: str) -> bool:
         return "vmprint" in elf.callees(name)
 
-    return not any(map(calls, ("exec", "kexec"))) and any(
-        calls(name) for name in elf.symbols if name.startswith("sys_")
-    )
+    if any(map(calls, ("exec", "kexec"))):
+        return ""
+    return next(filter(calls, sorted(one for one in elf.symbols if one.startswith("sys_"))), "")
+
+
+def call_number(elf: ElfImage, ram: Ram, call: str) -> int | None:
+    """Return a system call's number: its function's place in the table of all of them."""
+    function, first = elf.address(call), elf.address("sys_fork")
+    for address, size in elf.symbols.values():
+        if size >= 16 and ram.holds(address, size) and not elf.in_text(address):
+            words = [ram.u64(address + at) for at in range(0, size - 7, 8)]
+            if words[1] == first and function in words[2:]:
+                return words.index(function)
+    return None
 
 
 def _printer(bench: Bench) -> Where:
@@ -202,36 +238,9 @@ def _printer(bench: Bench) -> Where:
     return elf.function_place("vmprint") or Where(function="vmprint")
 
 
-def _number(word: str) -> int | None:
-    match = re.fullmatch(r"(?:0x)?([0-9a-fA-F]{1,16})", word)
-    return int(match[1], 16) if match else None
-
-
-def parse(console: str) -> Listing | None:
-    """Return the first page table in console output, or None."""
-    lines = console.replace("\r", "").split("\n")
-    start = next((n for n, line in enumerate(lines) if _HEADER.match(line)), None)
-    if start is None:
-        return None
-    header = _HEADER.match(lines[start])
-    assert header is not None
-    printed, malformed = [], []
-    if not re.fullmatch(r"page table 0x[0-9a-f]{16}", lines[start]):
-        malformed.append(lines[start])
-    for line in lines[start + 1 :]:
-        if not _LOOSE.match(line):
-            break
-        match = _LINE.fullmatch(line)
-        if not _STRICT.fullmatch(line):
-            malformed.append(line)
-        if match:
-            depth = match[1].count("..")
-            pte, pa = _number(match[3]), _number(match[4])
-            printed.append(Printed(line, depth, int(match[2]), pte, pa))
-    return Listing(_number(header[1]), lines[start], tuple(printed), tuple(malformed))
-
-
-def compare(listing: Listing, ram: Ram, root: int, where: Where) -> Iterator[Finding]:
+def compare(
+    listing: Listing, ram: Ram, root: int, where: Where, style: Style = BY_INDEX
+) -> Iterator[Finding]:
     """Yield one finding for each way in which a printed table differs from memory.
 
     Entries are matched by what identifies them whatever else is wrong with their lines:
@@ -242,18 +251,18 @@ def compare(listing: Listing, ram: Ram, root: int, where: Where) -> Iterator[Fin
             f"{_lines(len(listing.malformed))} not in the format asked for.",
             where=where,
             evidence="\n".join(f"found: {line!r}" for line in listing.malformed[:5])
-            + "\nexpected, for example: '.. ..0: pte 0x0000000021fda401 pa 0x0000000087f69000'",
+            + f"\nexpected, for example: {style.expected(EXAMPLE)!r}",
         )
     if listing.root is not None and listing.root != root:
         yield PA.finding(
             "The first line's address is not where the table is.",
             where=where,
-            evidence=f"found: {listing.header!r}\nthe table of process 1 is at 0x{root:016x}",
+            evidence=f"found: {listing.header!r}\nthe table is at 0x{root:016x}",
         )
     entries = list(walk(ram, root))
-    pairs, extra, missing = match_entries(listing.lines, entries)
-    yield from _unmatched(extra, missing, where)
-    yield from _mismatches(pairs, where)
+    pairs, extra, missing = match_entries(listing.lines, entries, style)
+    yield from _unmatched(extra, missing, where, style)
+    yield from _mismatches(pairs, where, style)
     order = [entries.index(entry) for _, entry in pairs]
     if order != sorted(order):
         first = next(n for n in range(1, len(order)) if order[n] < order[n - 1])
@@ -265,38 +274,14 @@ def compare(listing: Listing, ram: Ram, root: int, where: Where) -> Iterator[Fin
         )
 
 
-def match_entries(
-    lines: tuple[Printed, ...], entries: list[Entry]
-) -> tuple[list[tuple[Printed, Entry]], list[Printed], list[Entry]]:
-    """Pair printed lines with entries; return the pairs, and what is left of each."""
-    left = list(entries)
-    paired: dict[int, Entry] = {}
-    tests: tuple[Callable[[Printed, Entry], bool], ...] = (
-        lambda line, entry: _same_pte(line, entry) and line.index == entry.path[-1],
-        lambda line, entry: line.index == entry.path[-1] and line.depth == len(entry.path),
-        _same_pte,
-    )
-    for same in tests:
-        for number, line in enumerate(lines):
-            if number not in paired:
-                found = next((entry for entry in left if same(line, entry)), None)
-                if found is not None:
-                    paired[number] = found
-                    left.remove(found)
-    pairs = [(line, paired[n]) for n, line in enumerate(lines) if n in paired]
-    return pairs, [line for n, line in enumerate(lines) if n not in paired], left
-
-
-def _same_pte(line: Printed, entry: Entry) -> bool:
-    return line.pte is not None and (line.pte ^ entry.pte) & ~(A | D) == 0
-
-
-def _unmatched(extra: list[Printed], missing: list[Entry], where: Where) -> Iterator[Finding]:
+def _unmatched(
+    extra: list[Printed], missing: list[Entry], where: Where, style: Style
+) -> Iterator[Finding]:
     if missing:
         yield ENTRY_MISSING.finding(
             f"{len(missing)} valid {_entries(len(missing))} of the table not printed.",
             where=where,
-            evidence="\n".join(f"not printed: {expected(entry)}" for entry in missing[:5]),
+            evidence="\n".join(f"not printed: {style.expected(entry)}" for entry in missing[:5]),
         )
     if extra:
         yield ENTRY_EXTRA.finding(
@@ -306,10 +291,13 @@ def _unmatched(extra: list[Printed], missing: list[Entry], where: Where) -> Iter
         )
 
 
-def _mismatches(pairs: list[tuple[Printed, Entry]], where: Where) -> Iterator[Finding]:
+def _mismatches(
+    pairs: list[tuple[Printed, Entry]], where: Where, style: Style
+) -> Iterator[Finding]:
     tests: tuple[tuple[Rule, str, Callable[[Printed, Entry], bool]], ...] = (
         (DEPTH, "at the wrong level", lambda line, entry: line.depth == len(entry.path)),
-        (FLAGS, "with another pte than in memory", _same_pte),
+        (INDEX, f"with another {style.name} than its own", style.labels),
+        (FLAGS, "with another pte than in memory", same_pte),
         (
             PA,
             "with a physical address that is not the entry's",
@@ -323,17 +311,11 @@ def _mismatches(pairs: list[tuple[Printed, Entry]], where: Where) -> Iterator[Fi
                 f"{len(wrong)} {_entries(len(wrong))} printed {what}.",
                 where=where,
                 evidence="\n".join(
-                    f"printed:  {line.text!r}\nin memory: {expected(entry)!r} "
+                    f"printed:  {line.text!r}\nin memory: {style.expected(entry)!r} "
                     f"({flag_words(entry.pte)})"
                     for line, entry in wrong[:4]
                 ),
             )
-
-
-def expected(entry: Entry) -> str:
-    """Return the line that belongs to an entry."""
-    dots = " ".join([".."] * len(entry.path))
-    return f"{dots}{entry.path[-1]}: pte 0x{entry.pte:016x} pa 0x{entry.pa:016x}"
 
 
 def _entries(count: int) -> str:
