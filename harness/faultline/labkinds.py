@@ -24,7 +24,6 @@ from .labtree import Unreadable, read_text
 from .machine import PROMPT, GuestDied, StillBusy
 from .treetests import SILENCE, effort, result_of_test, test_place
 
-VMPRINT_FORMATS = ("2020",)
 BOOTS_AT_MOST = 3
 OUTPUT = 700  # characters of a command's, in the evidence
 FileTest = Callable[[Path], Iterator[Finding]]  # from the tree, before it is built
@@ -72,15 +71,6 @@ def a_check(entry: Entry) -> Condition:
                 "rules", f"check {name} has no rule {rule!r}; it has {', '.join(sorted(there))}"
             )
     return Condition(name, tuple(rules))
-
-
-@kind("vmprint")
-def vmprint(entry: Entry) -> Condition:
-    """The first process's page table is printed, in the format of that year."""
-    form = entry.text("format")
-    if form not in VMPRINT_FORMATS:
-        raise entry.error("format", f"is {form!r}, expected one of {', '.join(VMPRINT_FORMATS)}")
-    return Condition("vmprint")
 
 
 @kind("tests")

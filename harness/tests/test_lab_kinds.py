@@ -32,7 +32,7 @@ def condition(kind: str, **keys: object) -> Condition:
 
 def test_every_kind_says_what_it_asks_for() -> None:
     assert [name for name, _ in titles()] == [
-        "check", "vmprint", "tests", "counts", "file", "number",
+        "check", "tests", "counts", "file", "number",
     ]  # fmt: skip
     assert all(len(words.split()) > 2 for _, words in titles())
 
@@ -41,12 +41,6 @@ def test_checks_decide_with_all_their_findings_or_some() -> None:
     assert condition("check", check="leaks") == Condition("leaks")
     rules = condition("check", check="leaks", rules=["page-leaked"])
     assert rules == Condition("leaks", ("page-leaked",))
-
-
-def test_vmprint_knows_its_formats() -> None:
-    assert condition("vmprint", format="2020") == Condition("vmprint")
-    with pytest.raises(UsageError, match="is '1999', expected one of 2020"):
-        condition("vmprint", format="1999")
 
 
 # Files --------------------------------------------------------------------------------------
