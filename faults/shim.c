@@ -196,21 +196,22 @@ take_sample(uint64_t sample[SAMPLE], const volatile uint64_t *page)
     sample[i] = page[i];
 }
 
-// A kernel that counts references (copy on write) does not free a page that others
-// have. One that does, writes to it, at least the link of its free list, to a page. If
-// nothing was written, and there is no such link already, the page was not freed: it
-// gets its old number again.
-static void
-take_back(struct faultline_page *page, uint64_t seq, const uint64_t before[SAMPLE],
-          const void *pa)
+// Whether kfree has written to a page, or left a free list's link in it.
+static int
+written(const uint64_t before[SAMPLE], const void *pa)
 {
   uint64_t now[SAMPLE];
   uint64_t changed = 0;
   take_sample(now, pa);
   for (int i = 0; i < SAMPLE; i++)
     changed |= now[i] ^ before[i];
-  if (changed || entry((void *)now[0]))
-    return;
+  return changed || entry((void *)now[0]);
+}
+
+// The page was not freed: it gets its old number again.
+static void
+take_back(struct faultline_page *page, uint64_t seq)
+{
   uint64_t sstatus = lock();
   if (!page->live) {
     page->seq = seq;
@@ -220,6 +221,12 @@ take_back(struct faultline_page *page, uint64_t seq, const uint64_t before[SAMPL
   unlock(sstatus);
 }
 
+// Whether this kernel's kfree writes to pages; one with a bitmap does not. It shows
+// when all memory is freed at the beginning, or with the first page that only one has.
+static int kfree_writes;
+
+// A kernel that counts references (copy on write) does not free a page that others
+// have. One that does, writes to it, at least the link of its free list, to a page.
 void
 __wrap_kfree(void *pa)
 {
@@ -239,16 +246,20 @@ __wrap_kfree(void *pa)
     record_event(&CTL.double_free, pa, myproc(), fp);
   } else {
     seq = page->seq;
-    take_sample(sample, pa);
     page->seq = ++CTL.seq;
     page->live = 0;
     record_stack(page->free, fp);
     CTL.live--;
   }
+  int looks = page && (seq || !kfree_writes);
+  if (looks)
+    take_sample(sample, pa);
   unlock(sstatus);
   __real_kfree(pa);
-  if (seq)
-    take_back(page, seq, sample, pa);
+  if (looks && written(sample, pa))
+    kfree_writes = 1;
+  else if (seq && kfree_writes)
+    take_back(page, seq);
   interrupts_restore(interrupts);
 }
 

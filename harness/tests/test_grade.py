@@ -226,10 +226,10 @@ def test_what_this_host_could_not_do_is_tried_once_more(
 
 COUNTED_C = """\
 static char page[4096] __attribute__((aligned(4096)));
-static int uses;
+static int uses, shared;
 static void fill(char c) { for (int i = 0; i < 4096; i++) page[i] = c; }
 __attribute__((weak)) void syscall(void) {} // for the shim
-void *kalloc(void) { uses = 2; fill(5); return page; }
+void *kalloc(void) { uses = 1 + shared; shared = 1; fill(5); return page; }
 void kfree(void *pa)
 {
   if (--uses > 0) return;
@@ -244,7 +244,8 @@ void kfree(void *pa)
 def test_a_page_that_others_still_use_is_not_free(
     tmp_path: Path, frees: int, live: int, twice: int
 ) -> None:
-    start = "void *page = kalloc();" + "kfree(page);" * frees
+    alone = "void *page = kalloc(); kfree(page); page = kalloc();"
+    start = alone + "kfree(page);" * frees
     main = MAIN_C.replace("kfree(kalloc());", start)
     tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": COUNTED_C})
     (tmp_path / "tools").mkdir()
@@ -255,3 +256,24 @@ def test_a_page_that_others_still_use_is_not_free(
         ledger = Ledger(machine.ram, build.elf)
         assert int(ledger.ctl["live"]) == live
         assert ledger.event("double_free").count == twice
+
+
+BITMAP_C = """\
+static char pages[2][4096] __attribute__((aligned(4096)));
+static char used[2];
+__attribute__((weak)) void syscall(void) {} // for the shim
+void *kalloc(void) { int i = used[0]; used[i] = 1; return pages[i]; }
+void kfree(void *pa) { used[pa != pages[0]] = 0; }
+"""
+
+
+@pytest.mark.live
+def test_an_allocator_that_writes_nothing_to_free_pages_loses_none(tmp_path: Path) -> None:
+    main = MAIN_C.replace("kfree(kalloc());", "void *page = kalloc(); kalloc(); kfree(page);")
+    tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": BITMAP_C})
+    (tmp_path / "tools").mkdir()
+    tools = make_tools(tmp_path / "tools")
+    build = grade.prepare(Source(tree), tmp_path, tools, b"a probe")
+    with Bench(build, tmp_path).machine() as machine:
+        machine.wait_prompt()
+        assert int(Ledger(machine.ram, build.elf).ctl["live"]) == 1
