@@ -13,7 +13,8 @@ class ConsoleLog:
     def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
         self.limit = limit
         self.size = 0
-        self._parts: list[str] = []
+        self._text = ""
+        self._parts: list[str] = []  # not yet in _text
         self._line = ""
         self._first = ""
         self._others = False  # another line came since the first one
@@ -32,7 +33,10 @@ class ConsoleLog:
 
     def text(self) -> str:
         """Return everything kept, with the guest's line ends made plain."""
-        return "".join(self._parts).replace("\r", "")
+        if self._parts:
+            self._text += "".join(self._parts).replace("\r", "")
+            self._parts.clear()
+        return self._text
 
     def tail(self, size: int = TAIL) -> str:
         """Return the last `size` characters, from the start of a line if possible."""

@@ -27,6 +27,9 @@ CALLS = (8, 9)  # environment calls: not the handler's own doing
 PAGE_SHIFT = 12
 SIE = 2  # in mstatus: supervisor mode takes interrupts
 KERNEL, KERNEL_END = 0x8000_0000, 0x1_0000_0000  # where a kernel's code is
+# What a program computes with; the rest is the machine's.
+GENERAL = ("ra", "sp", "gp", "tp", *(f"{kind}{n}" for kind, count in (("t", 7), ("s", 12), ("a", 8))
+           for n in range(count)))  # fmt: skip
 INTERRUPTS = {
     1: "supervisor software interrupt",
     3: "machine software interrupt",
@@ -93,6 +96,11 @@ def deaf(harts: tuple[Hart, ...]) -> tuple[int, ...]:
     if any(hart["mstatus"] & SIE or not KERNEL <= hart.pc < KERNEL_END for hart in harts):
         return ()
     return tuple(hart.pc for hart in harts)
+
+
+def states(harts: tuple[Hart, ...]) -> tuple[int, ...]:
+    """Return a number for what each hart's general registers hold."""
+    return tuple(hash(tuple(hart[name] for name in GENERAL)) for hart in harts)
 
 
 def machine_fault(harts: tuple[Hart, ...]) -> str:

@@ -1,41 +1,25 @@
-"""One running QEMU: console, control, RAM. It always ends with QEMU gone."""
+"""A running guest: talked to and waited for, and told dead when it will not go on."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import select
-import shutil
-import signal
-import socket
-import struct
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 
 import pexpect
 
-from . import lifeline
-from .console import ConsoleLog
+from .emulator import CONTROL_TIMEOUT, POLL, Emulator
 from .errors import HarnessError
-from .hart import Hart, deaf, handler_fault, machine_fault, parse_registers
+from .hart import Hart, deaf, handler_fault, machine_fault, states
 from .progress import Progress, Sample, processor_state
-from .qemu import CONTROL_SOCKET, command_line, contained_command
 from .qemu import Config as Config  # part of what a Machine offers
 from .qemu import Limits as Limits
-from .qmp import Qmp, QmpClosed
-from .ram import Ram
+from .qmp import QmpClosed
 
-MTIME = 0x0200_BFF8  # CLINT's clock, which ticks in units of MTIME_SECONDS
-MTIME_SECONDS = 1e-7
-CREDENTIALS = struct.Struct("=3i")  # Linux's struct ucred: process, user, group
-SIGNALLED = 128  # what a sandbox adds to a signal's number for its exit status
-POLL = 0.2  # wall seconds between two looks at the machine
-CONTROL_TIMEOUT = 300.0  # wall seconds within which QEMU must answer, even on a busy host
+AFTERMATH = 30.0  # wall seconds that a kernel which has panicked may go on saying things
 PROMPT = r"(?:\n|\A)\$ "
 PANIC = r"panic: ([^\r\n]*)\r?\n"
 
@@ -72,39 +56,12 @@ class StillBusy(Exception):
         self.harts = machine.stop()
 
 
-class Machine:
-    """A QEMU that runs while the context lasts.
+class Machine(Emulator):
+    """A QEMU with somebody at its console.
 
     Waiting raises GuestDied when the guest panics, hangs, loops or ends, with everything
     that can be read from the machine at that moment.
     """
-
-    def __init__(self, config: Config, scratch: Path) -> None:
-        """Describe a machine whose files go into a new folder in `scratch`."""
-        self.config = config
-        self.folder = Path(tempfile.mkdtemp(prefix="machine-", dir=scratch))
-        self.log = ConsoleLog(config.limits.output)
-        self._spawn: pexpect.spawn | None = None
-        self._qmp: Qmp | None = None
-        self._pid = 0
-        self.ram: Ram
-        self.stopped = False
-
-    def __enter__(self) -> Machine:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def expect(
         self,
@@ -124,14 +81,14 @@ class Machine:
         """
         spawn, limits = self._running(), self.config.limits
         allowed = limits.silence if silence is None else silence
-        progress = Progress(allowed, paced=not self.config.icount)
+        progress = Progress(
+            allowed, paced=not self.config.icount, disk_waits=self._may_wait_for_disk
+        )
         wanted = [re.compile(pattern), re.compile(PANIC)]
         deadline = time.monotonic() + limits.wall
         begun = self.processor_seconds() if effort is not None else 0.0
         while True:
-            index = spawn.expect(
-                [*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL, searchwindowsize=-1
-            )
+            index = spawn.expect([*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
             if index == 0:
                 match = spawn.match
                 assert isinstance(match, re.Match)
@@ -179,16 +136,6 @@ class Machine:
         self.send(f"{command} &")
         self.expect(r"\$", f"the prompt after starting `{command}`")
 
-    def said(self) -> str:
-        """Return all console output so far."""
-        return self.log.text()
-
-    def stop(self) -> tuple[Hart, ...]:
-        """Stop all harts; return their registers."""
-        self._control().command("stop")
-        self.stopped = True
-        return self.registers()
-
     def watch(self, seconds: float) -> None:
         """Let the guest run for about so long; raises GuestDied if it dies meanwhile."""
         spawn = self._running()
@@ -205,109 +152,6 @@ class Machine:
         if event is not None:
             self._ended(str(event["data"].get("reason")), "nothing in particular")
 
-    def resume(self) -> None:
-        """Let the harts run on."""
-        self._control().command("cont")
-        self.stopped = False
-
-    def registers(self) -> tuple[Hart, ...]:
-        """Return the harts' registers."""
-        return parse_registers(self._control().monitor("info registers -a"))
-
-    def guest_seconds(self) -> float:
-        """Return the guest's clock."""
-        line = self._control().monitor(f"xp /1gx {MTIME:#x}")
-        return int(line.split()[-1], 16) * MTIME_SECONDS
-
-    def processor_seconds(self) -> float:
-        """Return the processor seconds that QEMU has used, 0 if it has ended."""
-        try:
-            return processor_state(self.pid)[0]
-        except (OSError, HarnessError):
-            return 0.0  # if it has just ended, the next read of the console says so
-
-    @property
-    def pid(self) -> int:
-        """QEMU's process id; not the sandbox's, if it is in one."""
-        self._running()
-        return self._pid
-
-    def close(self) -> None:
-        """End QEMU and remove the machine's files. RAM stays readable."""
-        if self._qmp is not None:
-            self._qmp.close()
-            self._qmp = None
-        if self._spawn is not None:
-            # At once: pexpect would first be polite, and then give a busy host too little time.
-            if self._spawn.isalive():
-                os.kill(self._spawn.pid, signal.SIGKILL)
-                self._spawn.wait()
-            self._spawn.close()
-            self._spawn = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _start(self) -> None:
-        contained = self.config.contained
-        words = (contained_command if contained else command_line)(self.config, self.folder)
-        die_with_us = lifeline.child_setup()
-
-        def setup() -> None:
-            complaints = os.open(self.folder / "stderr", os.O_WRONLY | os.O_CREAT, 0o600)
-            os.dup2(complaints, 2)
-            os.close(complaints)
-            die_with_us()
-
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            here = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
-            listener.bind(f"/proc/self/fd/{here}/{CONTROL_SOCKET}")
-            os.close(here)
-            listener.listen(1)
-            self._spawn = pexpect.spawn(
-                words[0],
-                words[1:],
-                preexec_fn=setup,
-                cwd=str(self.folder),
-                encoding="utf-8",
-                codec_errors="replace",
-                echo=False,
-                maxread=1 << 16,
-                timeout=None,
-            )
-            self._spawn.logfile_read = self.log
-            self._spawn.delaybeforesend = None
-            self._spawn.delayafterclose = 0
-            self._spawn.ptyproc.delayafterclose = 0
-            deadline = time.monotonic() + CONTROL_TIMEOUT
-            while not select.select([listener], [], [], POLL)[0]:
-                if not self._spawn.isalive() or time.monotonic() > deadline:
-                    raise HarnessError(f"QEMU does not start: {self._complaint()}")
-            try:
-                connection = listener.accept()[0]
-                self._pid = _peer(connection)
-                self._qmp = Qmp(connection, CONTROL_TIMEOUT)
-                self.ram = Ram(self.folder / "ram")
-                self.resume()
-            except (QmpClosed, OSError) as error:
-                self._spawn.wait()
-                raise HarnessError(f"QEMU does not start: {self._complaint()}") from error
-
-    def _running(self) -> pexpect.spawn:
-        if self._spawn is None:
-            raise HarnessError("the machine is not running")
-        return self._spawn
-
-    def _control(self) -> Qmp:
-        if self._qmp is None:
-            raise HarnessError("the machine is not running")
-        return self._qmp
-
-    def _complaint(self) -> str:
-        try:
-            text = (self.folder / "stderr").read_text("utf-8", "replace").strip()
-        except OSError:
-            text = ""
-        return text or "it says nothing"
-
     def _drain(self) -> None:
         """Take in output that has already arrived."""
         spawn = self._running()
@@ -322,10 +166,10 @@ class Machine:
             control = self._control()
             control.poll()
             sample = self._sample()
+            size = sample.output
+            reason = progress.observe(dataclasses.replace(sample, output=size + alive()))
         except (QmpClosed, OSError):
             return  # QEMU has just ended: the next read of the console says so
-        size = sample.output
-        reason = progress.observe(dataclasses.replace(sample, output=size + alive()))
         event = control.event("SHUTDOWN")
         if event is None and reason is None:
             return
@@ -345,30 +189,15 @@ class Machine:
             cpu=cpu,
             asleep=asleep,
             output=size,
-            disk=self._disk_requests(),
-            waiting=self._disk_waits(),
+            disk=self.disk_requests(),
             deaf=deaf(harts),
+            states=states(harts),
             fault=machine_fault(harts) or handler_fault(harts),
         )
 
-    def _disk_requests(self) -> int:
-        devices = self._control().command("query-blockstats")
-        names = ("rd_operations", "wr_operations", "flush_operations")
-        return sum(device["stats"][name] for device in devices for name in names)
-
-    def _disk_waits(self) -> bool:
-        """Tell whether the guest has asked its disk for what is not done, if that can be told."""
-        try:
-            for device in self._control().command("x-query-virtio"):
-                queue = self._control().command(
-                    "x-query-virtio-queue-status", path=device["path"], queue=0
-                )
-                asked, done = queue["vring-avail"] + 2, queue["vring-used"] + 2
-                if self.ram.read(asked, 2) != self.ram.read(done, 2):  # the rings' indices
-                    return True
-        except (HarnessError, KeyError, IndexError, ValueError):
-            return True  # a QEMU that does not know these commands, or no queue yet
-        return False
+    def _may_wait_for_disk(self, sample: Sample) -> bool:
+        # What was waited for may have been done since the sample: asked in this order.
+        return self.disk_waits() or self.disk_requests() != sample.disk
 
     def _ended(self, reason: str, what: str) -> None:
         text = self.log.text()
@@ -383,7 +212,8 @@ class Machine:
         """Collect what the kernel says after its panic line, then raise GuestDied."""
         pause = 0.02  # guest seconds: the time of half a million instructions
         progress = Progress(pause, paced=not self.config.icount, minimum=2 * POLL)
-        while True:
+        deadline = time.monotonic() + AFTERMATH
+        while time.monotonic() < deadline:
             index = self._running().expect([pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
             if index == 1 or self.log.endless:
                 break
@@ -412,16 +242,3 @@ class Machine:
                 raise HarnessError(f"QEMU failed: {self._complaint()}")
             status = spawn.exitstatus
         raise GuestDied(self, Death(kind, words, self.log.tail(), harts, status))
-
-    def _qemu_failed(self, status: int | None) -> bool:
-        if self.config.contained and status is not None and status > SIGNALLED:
-            return True  # the sandbox says so of a QEMU that a signal has ended
-        # Before QEMU 9 a guest's failing power-off exits at once; so does QEMU when it
-        # meets trouble of its own, but then it says why.
-        return status != 0 and self._complaint().startswith(("qemu-system", "**", "Unexpected"))
-
-
-def _peer(connection: socket.socket) -> int:
-    """Return the id of the process that has connected to us."""
-    text = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return int(CREDENTIALS.unpack(text)[0])

@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from conftest import Compile
 
+from faultline.bench import Bench
+from faultline.board import Board
+from faultline.build import Build
 from faultline.elf import ElfImage
+from faultline.emulator import WINDOW
 from faultline.errors import HarnessError
 from faultline.machine import GuestDied, Machine
 from faultline.postmortem import death_finding
+from faultline.progress import Sample
 from faultline.qemu import Config, Limits
 
 pytestmark = pytest.mark.live
@@ -27,6 +32,9 @@ PRINT = """
 print:
   lbu t0, 0(a0)
   beqz t0, 1f
+2: lbu t1, 5(s1)
+  andi t1, t1, 0x20  # ready for another: else some would be lost on a busy host
+  beqz t1, 2b
   sb t0, 0(s1)
   addi a0, a0, 1
   j print
@@ -170,6 +178,55 @@ def test_a_prompt_in_the_middle_of_other_output_is_one(
         machine.wait_prompt()
         machine.start("load")
         assert machine.said().split("load &")[1].strip().startswith("page tab$")
+
+
+def test_a_prompt_after_more_than_is_searched(compile_guest: Compile, tmp_path: Path) -> None:
+    lines = printing("0123456789" * 10 + "\\n")
+    many = f"  li s2, {2 * WINDOW // 100}\n8:\n{lines}  addi s2, s2, -1\n  bnez s2, 8b\n"
+    kernel = compile_guest(START + many + printing("$ ") + SPIN + PRINT, "S")
+    with Machine(Config(kernel, limits=LIMITS), tmp_path) as machine:
+        assert machine.wait_prompt().count("0123456789" * 10) == 2 * WINDOW // 100
+
+
+def test_a_kernel_that_has_panicked_is_not_listened_to_for_ever(
+    compile_guest: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faultline.machine.AFTERMATH", 3.0)
+    pause = "  li t0, 200000\n9: addi t0, t0, -1\n  bnez t0, 9b\n"
+    talks_on = f"8:\n{printing('.')}{pause}  j 8b\n"
+    died = death(START + printing(PANIC) + talks_on, compile_guest, tmp_path)
+    assert died.death.kind == "panic" and died.death.console.endswith(".")
+
+
+def test_a_request_done_since_the_look_was_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(Config(tmp_path / "kernel"), tmp_path)
+    sample = Sample(wall=0, guest=0, cpu=0, asleep=False, output=0, disk=7)
+    for waits, done, may in ((True, 7, True), (False, 8, True), (False, 7, False)):
+        monkeypatch.setattr(machine, "disk_waits", lambda waits=waits: waits)
+        monkeypatch.setattr(machine, "disk_requests", lambda done=done: done)
+        assert machine._may_wait_for_disk(sample) == may
+
+
+FILL = """
+  li t0, 0x80100000
+  li t1, {end}
+7: sb t1, 0(t0)
+  addi t0, t0, 1
+  mv t2, t0
+  bltu t2, t1, 7b
+"""
+
+
+def test_a_kernel_may_fill_much_memory_first(compile_guest: Compile, tmp_path: Path) -> None:
+    memory = 192  # MiB, in more guest seconds than 128 may take
+    fill = printing("booting\\n") + FILL.format(end=0x8000_0000 + (memory << 20))
+    kernel = compile_guest(START + fill + printing("\\n$ ") + SPIN + PRINT, "S")
+    (tmp_path / "disk").write_bytes(bytes(512))
+    build = Build(kernel, tmp_path / "disk", tmp_path, board=Board(memory=memory))
+    with Bench(build, tmp_path, limits=Limits(boot=20.0)).machine() as machine:
+        machine.wait_prompt()
 
 
 def test_a_qemu_that_does_not_start_is_no_finding(tmp_path: Path) -> None:
