@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from . import sparse
 from .errors import UsageError
 
 MAX_FILES = 20_000
@@ -85,11 +86,14 @@ class Target:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or path.exists():  # named twice: the last one counts
             path.unlink()
+        size = 0
         with path.open("xb") as out:
             while chunk := source.read(CHUNK):
                 self.fits(len(chunk))
                 self.size += len(chunk)
-                out.write(chunk)
+                sparse.put(out, size, chunk)
+                size += len(chunk)
+            out.truncate(size)
         path.chmod(mode & 0o777 | 0o600)
 
     def finish_links(self) -> None:
@@ -131,6 +135,9 @@ def unpack(archive: Path, into: Path, room: Room = Room()) -> list[str]:
         raise UsageError(f"{archive}: {error}") from error
     except MemoryError as error:
         raise UsageError(f"{archive}: cannot be unpacked: it takes too much memory") from error
+    except tarfile.ReadError as error:  # its words are a line for each way of packing
+        words = "it is no tar archive, or a broken one"
+        raise UsageError(f"{archive}: cannot be unpacked: {words}") from error
     except (
         OSError, EOFError, ValueError, RuntimeError, NotImplementedError, lzma.LZMAError,
         tarfile.TarError, zipfile.BadZipFile, zlib.error,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from . import sparse
+from .board import MEMORY
 from .build import Build
 from .elf import ElfImage
 from .machine import Machine
@@ -47,8 +49,14 @@ class Bench:
     ) -> Iterator[Machine]:
         """Boot the target on a machine with its own copy of the disk, or with this one."""
         copy = self.scratch / f"disk-{secrets.token_hex(4)}.img"
-        copy.write_bytes(disk or self.build.disk.read_bytes())
+        if disk:
+            sparse.write(copy, disk)
+        else:
+            with self.build.disk.open("rb") as source:
+                sparse.copy(source, copy)
         board = self.build.board
+        # A kernel fills all its memory before it says much.
+        boot = self.limits.boot * max(1.0, board.memory / MEMORY)
         config = Config(
             self.build.kernel,
             copy,
@@ -57,7 +65,7 @@ class Bench:
             legacy_virtio=board.legacy_virtio,
             pmp=board.pmp,
             memory=board.memory,
-            limits=self.limits,
+            limits=replace(self.limits, boot=boot),
             plugin=plugin,
             contained=self.build.tree,
         )

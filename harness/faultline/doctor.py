@@ -134,4 +134,6 @@ def tools() -> dict[str, str]:
     return {
         "qemu": first_line(os.environ.get("FAULTLINE_QEMU", "qemu-system-riscv64"), "--version"),
         "gcc": first_line(compiler, "--version") if compiler else "",
+        "ld": first_line(compiler.replace("gcc", "ld"), "--version") if compiler else "",
+        "cc": first_line("cc", "--version"),  # of a tree's mkfs, and of the TLB checker
     }

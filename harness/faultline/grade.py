@@ -1,7 +1,6 @@
 """Grading trees: each is copied, built and booted, and every check looks at it.
 
-The first job of a tree builds it and runs what the other checks need; then comes one job
-for each check, or each part of one.
+The first job of a tree builds it, on a copy, and boots it; then come the checks (cases.py).
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import archive, sandbox
+from . import archive, sandbox, sparse
 from .bench import Bench
 from .build import Build, build_probe
+from .cases import Case, Job, Outcome, jobs_after, merged, needed_first, run_cases
 from .checks import Check, all_checks
-from .errors import HarnessError, UsageError
+from .errors import UsageError
 from .fsimage import Image, ImageError
 from .fsinject import add_file
-from .jobs import Finished, Say, Started, run_jobs
+from .jobs import Finished, Say, Started
 from .lab import Lab
-from .matrix import merged, needed_first
 from .qemu import Limits
-from .runner import run_check, run_checks, unmet
+from .runner import run_check, run_checks
 from .sweep.protocol import Choice
 from .treebuild import DoesNotBuild, Tools, build_tree, make_tools
 from .treesource import Source, fetch
@@ -63,48 +62,51 @@ class Plan:
         return self.lab.look(tree, self.pristine) if self.lab else []
 
 
-@dataclass(frozen=True)
-class Job:
-    """One thing to do with a tree: building it, or a check, or a part of one."""
-
-    source: Source
-    check: str = ""
-    part: str = ""
-    build: Build | None = None
-
-    @property
-    def id(self) -> str:
-        """The name under which progress is shown."""
-        return " ".join(filter(None, (self.source.id, self.check, self.part)))
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What one job brought. `unusable` is why there is no tree to look at."""
-
-    results: list[CheckResult]
-    problem: str = ""
-    unusable: str = ""
-    build: Build | None = None
-
-
 @dataclass
-class _Case:
-    """What is known so far of a tree."""
+class TreeCase(Case[Source]):
+    """What is known so far of a tree, and what is to be done with it."""
 
-    source: Source
-    waiting: int = 1  # jobs that have not ended
-    results: list[CheckResult] = field(default_factory=list)
-    begun: float = 0.0  # when its first job was
-    problem: str = ""
-    build: Build | None = None
+    plan: Plan = field(kw_only=True)
     last: list[Check] = field(default_factory=list)  # what others may make unnecessary
 
-    def result(self, order: Sequence[str], lab: Lab | None = None) -> TargetResult:
-        """Return the tree's result; `order` has the names of all checks.
+    def more(self, job: Job[Source]) -> list[Job[Source]]:
+        """Return the jobs that follow from one that has ended."""
+        if self.build is None:
+            return []
+        jobs = [] if job.check else self.jobs_after(dataclasses.replace(job, build=self.build))
+        return jobs if jobs or self.waiting else self.last_jobs()
 
-        With a lab, points decide whether it has passed.
-        """
+    def jobs_after(self, first: Job[Source]) -> list[Job[Source]]:
+        """Return the jobs that follow the first one; note what is skipped, and what is to run
+        at the very end, if it is still needed then."""
+        jobs, skipped = jobs_after(first, self.plan.checks(), self.results, _parts)
+        self.results += skipped
+        later = self.plan.lab.later() if self.plan.lab else set()
+        names = dict.fromkeys(job.check for job in jobs if job.check in later)
+        self.last = [self.plan.check(name) for name in names]
+        return [job for job in jobs if job.check not in later]
+
+    def last_jobs(self) -> list[Job[Source]]:
+        """Return the jobs that are still needed when all others have ended."""
+        lab = self.plan.lab
+        answered = lab.answered(merged(self.results)) if lab and self.last else []
+        names = {check.name for check in self.last}
+        self.results += [result for result in answered if result.check in names]
+        known = {result.check for result in answered}
+        left = [check.name for check in self.last if check.name not in known]
+        self.last = []
+        return [Job(self.target, name, build=self.build) for name in left]
+
+    def interrupted(self) -> TargetResult:
+        """Return what there is of a result."""
+        self.waiting += [Job(self.target, check.name) for check in self.last]
+        return super().interrupted()
+
+    def result(self) -> TargetResult:
+        """Return the tree's result. With a lab, points decide whether it has passed."""
+        lab = self.plan.lab
+        own = lab.names() if lab else []
+        order = list(dict.fromkeys([BUILD, *(check.name for check in self.plan.checks()), *own]))
         results = tuple(sorted(merged(self.results), key=lambda one: order.index(one.check)))
         verdict = "error" if self.problem else tree_verdict(results)
         points = lab.score(results) if lab and not self.problem else None
@@ -113,7 +115,7 @@ class _Case:
             verdict = ("pass" if points.passed else "fail") if known else "error"
         seconds = time.monotonic() - self.begun
         return TargetResult(
-            self.source.id, "tree", "", verdict, None, results, seconds, self.problem, points
+            self.target.id, "tree", "", verdict, None, results, seconds, self.problem, points
         )
 
 
@@ -132,7 +134,7 @@ def tree_verdict(results: Iterable[CheckResult]) -> str:
 
 def run_trees(
     sources: Sequence[Source], plan: Plan, limit: int
-) -> Iterator[Started[Job] | Finished[Job] | TargetResult]:
+) -> Iterator[Started[Job[Source]] | Finished[Job[Source]] | TargetResult]:
     """Grade trees in parallel; yield progress, and each result as it comes.
 
     Raises HarnessError if no tree can be graded here, and UsageError if the only tree is
@@ -143,70 +145,64 @@ def run_trees(
     folder.mkdir()
     tools = make_tools(folder)
     probe = build_probe(plan.root).read_bytes()
-    cases = {source: _Case(source) for source in sources}
-    own = plan.lab.names() if plan.lab else []
-    order = list(dict.fromkeys([BUILD, *(check.name for check in plan.checks()), *own]))
 
-    def work(job: Job, say: Say) -> _Outcome:
+    def work(job: Job[Source], say: Say) -> Outcome:
         try:
             return _run_job(job, plan, tools, probe, say)
         except UsageError as error:
-            return _Outcome([], str(error), unusable=str(error))
-        except HarnessError as error:
-            return _Outcome([], str(error))
+            return Outcome([], problem=str(error), unusable=True)
 
-    def then(finished: Finished[Job]) -> Sequence[Job]:
-        case = cases[finished.job.source]
-        outcome = finished.result or _Outcome([], finished.problem)
-        if outcome.unusable and len(cases) == 1:
-            raise UsageError(outcome.unusable)
-        case.results += outcome.results
-        case.problem = case.problem or outcome.problem
-        case.waiting -= 1
-        case.build = case.build or outcome.build
-        if case.build is None:
-            return ()
-        more: list[Job] = []
-        if not finished.job.check:
-            more, skipped, case.last = _jobs_after(finished.job.source, case.build, plan, case.results)
-            case.results += skipped
-        if not case.waiting and not more:
-            more = _last_jobs(case, case.build, plan)
-        case.waiting += len(more)
-        return more
-
-    for event in run_jobs([Job(source) for source in cases], work, limit, then):
-        case = cases[event.job.source]
-        case.begun = case.begun or time.monotonic()
+    cases = [TreeCase(source, plan=plan) for source in sources]
+    for event in run_cases(cases, work, limit):
+        if isinstance(event, Finished) and len(cases) == 1:
+            if event.result is not None and event.result.unusable:
+                raise UsageError(event.result.problem)
         yield event
-        if isinstance(event, Finished) and case.waiting == 0:
-            yield case.result(order, plan.lab)
 
 
-def _run_job(job: Job, plan: Plan, tools: Tools, probe: bytes, say: Say) -> _Outcome:
-    if job.build is not None:
-        say(f"{job.check} {job.part}".rstrip())
-        check = plan.check(job.check)
-        with _bench(job.build, plan, say, job.part) as bench:
-            result = run_check(check, bench)
-        if result.status == "error":  # it may have been this host, just then
-            say(f"{job.check} {job.part} once more, for {result.reason}")
-            with _bench(job.build, plan, say, job.part) as bench:
-                result = run_check(check, bench)
-        return _Outcome([dataclasses.replace(result, part=job.part)])
+def _run_job(
+    job: Job[Source], plan: Plan, tools: Tools, probe: bytes, say: Say
+) -> Outcome:
+    if job.build is None:
+        return _first_job(job, plan, tools, probe, say)
+    build, check = job.build, plan.check(job.check)
+
+    def run() -> list[CheckResult]:
+        with _bench(build, plan, say, job.part) as bench:
+            return [dataclasses.replace(run_check(check, bench), part=job.part)]
+
+    say(f"{job.check} {job.part}".rstrip())
+    return Outcome(_twice_if_broken(run, say))
+
+
+def _twice_if_broken(run: Callable[[], list[CheckResult]], say: Say) -> list[CheckResult]:
+    """Run checks, and once more if the harness could not do one: it may have been this host,
+    just then."""
+    results = run()
+    broken = next((result for result in results if result.status == "error"), None)
+    if broken is None:
+        return results
+    say(f"{broken.check} {broken.part}".rstrip() + f" once more, for {broken.reason}")
+    return run()
+
+
+def _first_job(
+    job: Job[Source], plan: Plan, tools: Tools, probe: bytes, say: Say
+) -> Outcome:
+    """Build a tree, and run what the other checks need."""
     say(BUILD)
     start = time.monotonic()
     seen: list[CheckResult] = []
     try:
         build = prepare(
-            job.source, plan.scratch, tools, probe, plan.bounds, plan.room,
+            job.target, plan.scratch, tools, probe, plan.bounds, plan.room,
             lambda tree: seen.extend(plan.look(tree)),
         )  # fmt: skip
     except DoesNotBuild as failed:
         seconds = time.monotonic() - start
         finding = dataclasses.replace(failed.finding, check=BUILD)
         failure = CheckResult(BUILD, "fail", seconds, "", (finding,))
-        return _Outcome([failure, *seen, *_all_skipped(plan.checks(), "it does not build")])
+        return Outcome([failure, *seen, *_all_skipped(plan.checks(), "it does not build")])
     took = time.monotonic() - start
     needed = needed_first(plan.checks())
     first = needed or [all_checks()["boot"]]  # the disk must be there for any check
@@ -218,16 +214,17 @@ def _run_job(job: Job, plan: Plan, tools: Tools, probe: bytes, say: Say) -> _Out
             break
     results = results if needed else []
     made = CheckResult(BUILD, "pass", took, "; ".join(build.notes))
-    return _Outcome([made, *seen, *results], build=build)
+    return Outcome([made, *seen, *results], build=build)
 
 
 def _first_results(
     checks: list[Check], build: Build, plan: Plan, say: Say
 ) -> list[CheckResult]:
-    if not checks:
-        return []
-    with _bench(dataclasses.replace(build), plan, say) as bench:
-        return run_checks(checks, bench)
+    def run() -> list[CheckResult]:
+        with _bench(dataclasses.replace(build), plan, say) as bench:
+            return run_checks(checks, bench)
+
+    return _twice_if_broken(run, say)
 
 
 def other_boards(build: Build, results: Sequence[CheckResult]) -> Iterator[Build]:
@@ -317,42 +314,8 @@ def put_probe(disk: Path, probe: bytes) -> str:
         add_file(image, "probe", probe)
     except ImageError as error:
         return f"the probe cannot be put into the file system image: {error}"
-    disk.write_bytes(image.data)
+    sparse.write(disk, image.data)
     return ""
-
-
-def _jobs_after(
-    source: Source, build: Build, plan: Plan, results: Sequence[CheckResult]
-) -> tuple[list[Job], list[CheckResult], list[Check]]:
-    """Return the jobs that follow a tree's first one, the checks that are skipped, and those to
-    run at the very end, if they are still needed then."""
-    done = {result.check for result in results}
-    later = plan.lab.later() if plan.lab else set()
-    jobs: list[Job] = []
-    skipped: list[CheckResult] = []
-    last: list[Check] = []
-    for check in sorted(plan.checks(), key=lambda check: not check.parts):
-        if check.name in done:
-            continue
-        skip = unmet(check, results)
-        if skip is not None:
-            skipped.append(skip)
-        elif check.name in later:
-            last.append(check)
-        else:
-            jobs += [Job(source, check.name, part, build) for part in _parts(check)]
-    return jobs, skipped, last
-
-
-def _last_jobs(case: _Case, build: Build, plan: Plan) -> list[Job]:
-    """Return the jobs that are still needed when all others have ended."""
-    answered = plan.lab.answered(merged(case.results)) if plan.lab and case.last else []
-    names = {check.name for check in case.last}
-    case.results += [result for result in answered if result.check in names]
-    known = {result.check for result in answered}
-    jobs = [Job(case.source, one.name, "", build) for one in case.last if one.name not in known]
-    case.last = []
-    return jobs
 
 
 def _parts(check: Check) -> tuple[str, ...]:

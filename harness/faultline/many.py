@@ -21,12 +21,13 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from . import archive, grade, manystore, sandbox
+from .cases import Job
 from .errors import HarnessError, UsageError
 from .jobs import Finished, Say, Started, run_jobs
 from .manystore import Store
 from .reports.csv_report import row_of
 from .reports.terminal import COLOURS
-from .treesource import Source, fetch, find_tree, named
+from .treesource import Source, fetch, find_tree, named, printable
 from .verdict import (
     EXIT_HARNESS, EXIT_NOT, EXIT_USAGE, Run, TargetResult, exit_status,
 )  # fmt: skip
@@ -70,20 +71,29 @@ def each(folder: Path) -> list[Source]:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder with a tree in each of its entries")
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be read: {error.strerror}") from error
-    found = [
-        Source(path)
-        for path in entries
-        if path.is_dir() or (path.is_file() and archive.is_archive(path))
-    ]
+    found = [Source(path) for path in _entries(folder) if _may_be_tree(path)]
     if not found:
         raise UsageError(
             f"{folder}: found no folder and no archive ({', '.join(archive.TAR_ENDS)}, .zip) in it"
         )
     return found
+
+
+def passed_over(folders: Sequence[str]) -> list[str]:
+    """Return the names in these folders that are no folder and no archive."""
+    entries = [path for folder in folders for path in _entries(Path(folder))]
+    return [printable(path.name) for path in entries if not _may_be_tree(path)]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def _may_be_tree(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and archive.is_archive(path))
 
 
 def listed(file: Path) -> list[Source]:
@@ -233,6 +243,7 @@ def run_each(
 
 def unusable(source: Source, why: str) -> TargetResult:
     """Return the result of what is no tree, or none that can be read."""
+    why = why.removeprefix(f"{source.path}: ")  # its name is there anyhow
     return TargetResult(source.id, "tree", "", "error", None, problem=f"{UNUSABLE}{why}")
 
 
@@ -252,35 +263,46 @@ def status_of(run: Run) -> int:
 
 
 def table(targets: Iterable[TargetResult]) -> Grid:
-    """Return a line for each tree."""
+    """Return a line for each tree; points only if any has some."""
+    targets = list(targets)
+    names = [name for name in COLUMNS if name != "points" or any(one.points for one in targets)]
     grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
+    for name in names:
         right = name in ("points", "errors")
         grid.add_column(name, overflow="fold", justify="right" if right else "left")
     for target in targets:
         row = row_of(target)
         points = f"{row['earned'] or '?'}/{row['possible']}" if row["possible"] else ""
         first = row["problem"] or (f"{row['first_check']}/{row['first_rule']}".strip("/"))
-        grid.add_row(
-            Text(row["tree"]),
-            Text(target.verdict, COLOURS[target.verdict]),
-            *(Text(word) for word in (points, row["built"], row["booted"], row["errors"])),
-            Text(first),
-            Text(row["first_where"]),
-        )
+        cells = {
+            **{name: Text(row.get(name, "")) for name in COLUMNS},
+            "verdict": Text(target.verdict, COLOURS[target.verdict]),
+            "points": Text(points),
+            "first finding": Text(first),
+            "where": Text(row["first_where"]),
+        }
+        grid.add_row(*(cells[name] for name in names))
     return grid
 
 
-def show(run: Run, console: Console, graded: int, seconds: float) -> None:
-    """Print the table and, in one line, what all trees came to, and how many were graded now."""
+def show(
+    run: Run, console: Console, graded: int, seconds: float, others: Sequence[str] = ()
+) -> None:
+    """Print the table and, in one line, what all trees came to, and how many were graded now;
+    and what else was found, which is no tree."""
     console.print(table(run.targets))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in run.summary.items())
     none = sum(target.problem.startswith(UNUSABLE) for target in run.targets)
-    known = len(run.targets) - graded - none
+    number = len(run.targets)
+    known = number - graded - none
     before = f"; {known} known from before" if known > 0 else ""
     console.print(
-        f"\n{len(run.targets)} trees: {counts} ({seconds:.0f} s{before})", highlight=False
+        f"\n{number} tree{'s' * (number != 1)}: {counts} ({seconds:.0f} s{before})",
+        highlight=False,
     )
+    if others:
+        words = f"Not looked at, for it is neither a folder nor an archive: {', '.join(others)}"
+        console.print(Text(words), soft_wrap=True)
 
 
 class Count:
@@ -293,8 +315,8 @@ class Count:
     def follow(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield all events as they come."""
         for event in events:
-            if isinstance(event, Started) and isinstance(event.job, grade.Job):
-                self.graded.add(event.job.source.id)
+            if isinstance(event, Started) and isinstance(event.job, Job):
+                self.graded.add(event.job.target.id)
             yield event
 
     @property

@@ -25,10 +25,11 @@ from .errors import UsageError
 from .verdict import TargetResult
 
 SCHEMA = 1  # of an entry
-# What a verdict depends on besides the tree: patterns below the project's root.
+# What a verdict depends on besides the tree, the tools and what is asked for, of which the lab
+# is a part: patterns below the project's root.
 SOURCES = (
     "harness/faultline/**/*.py", "harness/cross/*", "harness/tlb/*.[ch]", "faults/*.[ch]",
-    "user/*", "kernel/*.h", "labs/**/*",
+    "user/*", "kernel/*.h", "Makefile", "kernel/*.mk", "harness/*/*.mk",
 )  # fmt: skip
 CHUNK = 1 << 20
 
@@ -130,13 +131,17 @@ def key_of(*parts: str) -> str:
 
 def harness_hash(root: Path) -> str:
     """Return a hash of this harness's own sources."""
-    names = {path for pattern in SOURCES for path in root.glob(pattern)}
     digest = hashlib.sha256()
-    for path in sorted(names):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(root)}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in sources(root):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def sources(root: Path) -> list[Path]:
+    """Return the files of this harness that a tree's result depends on."""
+    found = {path for pattern in SOURCES for path in root.glob(pattern) if path.is_file()}
+    return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
 def content_hash(path: Path, room: Room = Room()) -> str:

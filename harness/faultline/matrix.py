@@ -1,35 +1,33 @@
 """The matrix: the clean kernel and every variant, and what the checks say of each.
 
-A target without an expected finding, or with every check asked for, is done in several jobs:
-the first builds it and runs what the other checks need, then comes one job for each check, or
-each part of a check. Any other target is one job: its expected check comes first and mostly
-is the only one.
+A target without an expected finding, or with every check asked for, is done in several jobs
+(cases.py). Any other target is one job: its expected check comes first and mostly is the only
+one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .bench import Bench
 from .build import KPTS, build_clean, build_variant, built
+from .cases import Case, Job, Outcome, jobs_after, merged, needed_first, run_cases
 from .catalogue import Fault
 from .checks import Check, all_checks
 from .errors import HarnessError
-from .finding import Finding, Table
-from .jobs import Finished, Say, Started, run_jobs
+from .finding import Finding
+from .jobs import Finished, Say, Started
 from .qemu import Limits
-from .runner import run_check, run_checks, unmet
+from .runner import run_check, run_checks
 from .sweep.protocol import Choice
 from .verdict import CheckResult, TargetResult, clean_verdict, matches, variant_verdict
 
 HARTS = (2, 3, 8)  # with which the clean kernels are checked, besides each check's own choice
 LONG_HARTS = (None, 3)  # of these, the ones with which long checks are done
-STATUSES = ("pass", "skip", "fail", "error")  # of a check's parts, the last of these counts
 UNEXPECTED = "nothing is expected of it here; --all runs it"
 
 
@@ -81,47 +79,41 @@ class Plan:
         """Tell whether a target's checks are jobs of their own."""
         return target.fault is None or self.every_check
 
+    def jobs_after(
+        self, first: Job[Target], results: Sequence[CheckResult]
+    ) -> tuple[list[Job[Target]], list[CheckResult]]:
+        """Return the jobs that follow a target's first one, and the checks that are skipped.
 
-@dataclass(frozen=True)
-class Job:
-    """One thing to do with a target: its first job, or a check, or a part of one."""
-
-    target: Target
-    check: str = ""
-    part: str = ""
-
-    @property
-    def id(self) -> str:
-        """The name under which progress is shown."""
-        return " ".join(filter(None, (self.target.id, self.check, self.part)))
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What one job brought."""
-
-    results: list[CheckResult]
-    seconds: float
-    problem: str = ""
+        The expected check is never skipped.
+        """
+        target = first.target
+        checks = [one for one in self.checks() if not one.long or target.harts in LONG_HARTS]
+        expected = target.fault.expect.check if target.fault else ""
+        return jobs_after(first, checks, results, lambda check: check.parts or ("",), expected)
 
 
 @dataclass
-class _Case:
-    """What is known so far of a target."""
+class TargetCase(Case[Target]):
+    """What is known so far of a target, and what is to be done with it."""
 
-    target: Target
-    waiting: int = 1  # jobs that have not ended
-    results: list[CheckResult] = field(default_factory=list)
-    seconds: float = 0.0
-    problem: str = ""
+    plan: Plan = field(kw_only=True)
 
-    def result(self, order: Sequence[str]) -> TargetResult:
-        """Return the target's result; `order` has the names of all checks.
+    def more(self, job: Job[Target]) -> list[Job[Target]]:
+        """Return the jobs that follow from one that has ended."""
+        if job.check or self.problem or not self.plan.divides(self.target):
+            return []
+        jobs, skipped = self.plan.jobs_after(job, self.results)
+        self.results += skipped
+        return jobs
+
+    def result(self) -> TargetResult:
+        """Return the target's result.
 
         The expected check comes first, so that what it found is shown first.
         """
         fault = self.target.fault
         first = fault.expect.check if fault else ""
+        order = [check.name for check in self.plan.checks()]
         results = tuple(
             sorted(
                 merged(self.results),
@@ -151,7 +143,7 @@ def clean_targets() -> list[Target]:
 
 def run_matrix(
     targets: Sequence[Target], plan: Plan, limit: int
-) -> Iterator[Started[Job] | Finished[Job] | TargetResult]:
+) -> Iterator[Started[Job[Target]] | Finished[Job[Target]] | TargetResult]:
     """Build and check targets in parallel; yield progress, and each result as it comes.
 
     The clean kernels are built first: their objects are shared with the variants.
@@ -163,37 +155,11 @@ def run_matrix(
         except HarnessError as error:
             for target in targets:
                 if target.kpt == kpt:
-                    yield _Case(target, problem=str(error)).result(())
+                    yield TargetCase(target, problem=str(error), plan=plan).result()
             targets = [target for target in targets if target.kpt != kpt]
         yield Finished(Job(Target(kpt)), None)
-    cases = {target.id: _Case(target) for target in targets}
-    order = [check.name for check in plan.checks()]
-
-    def work(job: Job, say: Say) -> _Outcome:
-        start = time.monotonic()
-        try:
-            return _Outcome(run_job(job, plan, say), time.monotonic() - start)
-        except HarnessError as error:
-            return _Outcome([], time.monotonic() - start, str(error))
-
-    def then(finished: Finished[Job]) -> Sequence[Job]:
-        case = cases[finished.job.target.id]
-        outcome = finished.result or _Outcome([], 0.0, finished.problem)
-        case.results += outcome.results
-        case.seconds += outcome.seconds
-        case.problem = case.problem or outcome.problem
-        case.waiting -= 1
-        if finished.job.check or outcome.problem or not plan.divides(case.target):
-            return ()
-        more, skipped = jobs_after(case.target, plan, case.results)
-        case.results += skipped
-        case.waiting += len(more)
-        return more
-
-    for event in run_jobs([Job(target) for target in longest_first(targets)], work, limit, then):
-        yield event
-        if isinstance(event, Finished) and cases[event.job.target.id].waiting == 0:
-            yield cases[event.job.target.id].result(order)
+    cases = [TargetCase(target, plan=plan) for target in longest_first(targets)]
+    yield from run_cases(cases, lambda job, say: Outcome(run_job(job, plan, say)), limit)
 
 
 def longest_first(targets: Sequence[Target]) -> list[Target]:
@@ -208,7 +174,7 @@ def longest_first(targets: Sequence[Target]) -> list[Target]:
     return sorted(targets, key=rank)
 
 
-def run_job(job: Job, plan: Plan, say: Say) -> list[CheckResult]:
+def run_job(job: Job[Target], plan: Plan, say: Say) -> list[CheckResult]:
     """Do one job; raises HarnessError if the target cannot be built."""
     target, fault = job.target, job.target.fault
     if job.check or fault is None:
@@ -267,59 +233,3 @@ def _run_until_expected(
 def expected_first(checks: Sequence[Check], name: str) -> list[Check]:
     """Return the checks with the one of that name at the front."""
     return sorted(checks, key=lambda check: check.name != name)
-
-
-def needed_first(checks: Sequence[Check]) -> list[Check]:
-    """Return those checks that others of them need."""
-    needed = {need for check in checks for need in check.needs}
-    return [check for check in checks if check.name in needed]
-
-
-def jobs_after(
-    target: Target, plan: Plan, results: Sequence[CheckResult]
-) -> tuple[list[Job], list[CheckResult]]:
-    """Return the jobs that follow a target's first one, and the checks that are skipped.
-
-    The expected check is never skipped. What is divided into parts takes longest, so it
-    comes first.
-    """
-    done = {result.check for result in results}
-    expected = target.fault.expect.check if target.fault else ""
-    jobs: list[Job] = []
-    skipped: list[CheckResult] = []
-    for check in sorted(plan.checks(), key=lambda check: not check.parts):
-        skip = unmet(check, results) if check.name != expected else None
-        if check.name in done or check.long and target.harts not in LONG_HARTS:
-            continue
-        if skip is not None:
-            skipped.append(skip)
-        else:
-            jobs += [Job(target, check.name, part) for part in check.parts or ("",)]
-    return jobs, skipped
-
-
-def merged(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return one result a check, its parts put together in the order of their names."""
-    by_check: dict[str, list[CheckResult]] = {}
-    for result in sorted(results, key=lambda result: result.part):
-        by_check.setdefault(result.check, []).append(result)
-    return [_merge(parts) for parts in by_check.values()]
-
-
-def _merge(parts: Sequence[CheckResult]) -> CheckResult:
-    return dataclasses.replace(
-        parts[0],
-        status=max((part.status for part in parts), key=STATUSES.index),
-        seconds=sum(part.seconds for part in parts),
-        reason="; ".join(dict.fromkeys(part.reason for part in parts if part.reason)),
-        findings=tuple(finding for part in parts for finding in part.findings),
-        part="",
-        table=_joined([part.table for part in parts if part.table is not None]),
-    )
-
-
-def _joined(tables: Sequence[Table]) -> Table | None:
-    joined: Table | None = None
-    for table in reversed(tables):
-        joined = table.joined(joined)
-    return joined

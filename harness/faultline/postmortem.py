@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .elf import ElfImage
 from .errors import HarnessError
+from .excerpt import last_lines
 from .finding import Finding, Rule, Where
 from .hart import INTERRUPT, Hart, cause_words
 from .ledger import Ledger, event_findings
@@ -119,8 +120,11 @@ EVERYBODYS = frozenset(
      "intr_on", "intr_off", "intr_get", "timervec", "kernelvec", "kerneltrap", "devintr",
      "clockintr", "memset", "memmove", "memcpy"}
 )  # fmt: skip
+_PANICS = frozenset({"panic", "panic_trap"})
 _REGISTER = re.compile(r"[rw]_\w+")  # reading or writing a control register
 _HEX = r"0x([0-9a-fA-F]{1,16})"
+# What xv6 says of a program that it kills: registers that are none of the kernel's.
+_USER_TRAP = re.compile(r"usertrap\(\):[^\n]*\n(?:[ \t]+sepc[^\n]*\n)?")
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def parse_panic(console: str) -> Panic | None:
     if match is None:
         return None
     text = console.replace("\r", "") + "\n"
-    around = text[max(0, match.start() - 400) :]
+    around = _USER_TRAP.sub("", text[: match.start()])[-400:] + text[match.start() :]
     after = text[match.end() :]
     who = re.search(r"hart (\d+), (?:pid (\d+) \((.*?)\)|no process)", after)
     trace = re.search(rf"backtrace:\n((?:[ \t]*{_HEX}[ \t]*\n)*)", after)
@@ -193,7 +197,7 @@ def death_finding(died: GuestDied, elf: ElfImage) -> Finding:
     if death.status is not None:
         parts.append(f"QEMU's exit status: {death.status}")
     if death.console:
-        parts.append("The last output:\n" + _indent(death.console))
+        parts.append("The last output:\n" + _indent(last_lines(death.console)))
     return rule.finding(message, where=where, evidence="\n".join(filter(None, parts)))
 
 
@@ -203,7 +207,7 @@ def _panic(death: Death, ram: Ram, elf: ElfImage) -> tuple[str, Where, str]:
     if not backtrace:
         backtrace = _stack_of_panic(death, ram, elf)
     places = call_path(elf, backtrace)
-    while places and places[0].function in ("panic", "panic_trap"):
+    while places and places[0].function in _PANICS:
         places.pop(0)
     trap = ""
     if panic.sepc is not None and panic.scause is not None:
@@ -220,13 +224,20 @@ def _panic(death: Death, ram: Ram, elf: ElfImage) -> tuple[str, Where, str]:
 
 
 def _stack_of_panic(death: Death, ram: Ram, elf: ElfImage) -> list[int]:
-    """Return the stack of the hart that is in panic(), if there is one."""
+    """Return the stack of the hart that is in panic(), if there is one.
+
+    It goes round there for ever, with interrupts: it may have been stopped in one of them.
+    """
     for hart in death.harts:
         stack = return_addresses(ram, elf, hart)
-        functions = [place.function for place in elf.frames(hart.pc)]
-        functions += [place.function for place in call_path(elf, stack)]
-        if "panic" in functions or "panic_trap" in functions:
+        at, callers = elf.frames(hart.pc), [elf.frames(pc, call=True) for pc in stack]
+        if at and at[0].function == "timervec":  # machine mode leaves the stack alone
+            at = elf.frames(hart["mepc"])
+        if any(place.function in _PANICS for frames in (at, *callers) for place in frames):
             return stack
+        handlers = [i for i, frames in enumerate(callers) if any(map(_handles_traps, frames))]
+        if handlers and any(place.function in _PANICS for place in elf.frames(hart["sepc"])):
+            return stack[handlers[-1] + 1 :]
     return []
 
 

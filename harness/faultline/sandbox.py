@@ -37,7 +37,7 @@ class Bounds:
     seconds: float = 600.0  # of the wall's clock
     memory: int = 2 << 30  # bytes of address space, each process
     processes: int = 200
-    file_size: int = 128 << 20  # bytes
+    file_size: int = 256 << 20  # bytes; an image of the file system lab has 195 MiB
     room: int = 1 << 30  # bytes that the folder may take in all
     output: int = 4 << 20  # bytes that may be printed
     entries: int = 50_000  # files and folders that the folder may have in all
@@ -119,7 +119,7 @@ class Sandbox:
                     break
                 output += chunk
                 if len(output) > self.bounds.output:
-                    return bytes(output), f"it printed more than {_size(self.bounds.output)}"
+                    return bytes(output), f"it printed more than {size_words(self.bounds.output)}"
             now = time.monotonic()
             if now - start > self.bounds.seconds:
                 return bytes(output), f"it was not done after {self.bounds.seconds:g} s"
@@ -193,7 +193,7 @@ def overfull(folder: Path, bounds: Bounds) -> str:
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
         except OSError:
             continue  # gone meanwhile, or closed to us: then it is counted when it is not
-    return f"its files took more than {_size(bounds.room)}" if size > bounds.room else ""
+    return f"its files took more than {size_words(bounds.room)}" if size > bounds.room else ""
 
 
 def give_away(folder: Path, user: int) -> None:
@@ -280,5 +280,6 @@ def _processes_of(user: int) -> int:
     return count
 
 
-def _size(number: int) -> str:
+def size_words(number: int) -> str:
+    """Return a number of bytes in words."""
     return f"{number >> 20} MiB" if number >= 1 << 20 else f"{number} bytes"

@@ -15,6 +15,7 @@ VERDICTS = (
 )  # fmt: skip
 AS_EXPECTED = frozenset({"clean", "caught", "no-oracle", "pass"})
 EXIT_AS_EXPECTED, EXIT_NOT, EXIT_USAGE, EXIT_HARNESS = 0, 1, 2, 3
+INTERRUPTED = "interrupted before it was done"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class TargetResult:
     seconds: float = 0.0
     problem: str = ""  # why the verdict is error, if no check says so
     points: Points | None = None  # in the lab that it was graded for
+    unfinished: bool = False  # the run was interrupted
 
     @property
     def findings(self) -> list[Finding]:
@@ -95,6 +97,7 @@ class Run:
     command: str
     tools: dict[str, str]
     targets: tuple[TargetResult, ...] = field(default_factory=tuple)
+    unfinished: tuple[str, ...] = ()  # targets that an interruption left undone, or not all done
 
     @property
     def summary(self) -> dict[str, int]:
@@ -104,15 +107,24 @@ class Run:
             count[target.verdict] = count.get(target.verdict, 0) + 1
         return count
 
+    @property
+    def without_result(self) -> list[str]:
+        """The targets of which an interruption left nothing to tell."""
+        known = {target.id for target in self.targets}
+        return [name for name in self.unfinished if name not in known]
+
     def as_json(self) -> dict[str, Any]:
         """Return the whole document of the schema `faultline/1`."""
-        return {
+        shown: dict[str, Any] = {
             "schema": "faultline/1",
             "command": self.command,
             "tools": self.tools,
             "targets": [target.as_json() for target in self.targets],
             "summary": self.summary,
         }
+        if self.unfinished:
+            shown["unfinished"] = list(self.unfinished)
+        return shown
 
 
 def matches(finding: Finding, expect: Expect) -> bool:

@@ -205,3 +205,14 @@ def test_a_folder_that_is_closed_is_removed(tmp_path: Path) -> None:
     (folder / "in").chmod(0)
     archive.remove(folder)
     assert not folder.exists()
+
+
+def test_an_image_of_an_earlier_build_takes_no_room_for_its_zeros(
+    tmp_path: Path, into: Path
+) -> None:
+    content = bytes(32 << 20) + b"the end"
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/fs.img").write_bytes(content)
+    archive.copy_folder(tmp_path / "given", into)
+    assert (into / "fs.img").read_bytes() == content
+    assert (into / "fs.img").stat().st_blocks * 512 <= 2 << 20

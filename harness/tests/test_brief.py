@@ -9,7 +9,7 @@ from rich.console import Console
 
 from faultline.finding import Finding, Table, Where
 from faultline.labpoints import ItemPoints, Points
-from faultline.reports import brief
+from faultline.reports import brief, csv_report
 from faultline.verdict import CheckResult, TargetResult
 
 PLACE = Where("kernel/vm.c", 19, "walk")
@@ -24,6 +24,10 @@ def result(check: str, *found: Finding, status: str = "", reason: str = "") -> C
     return CheckResult(check, status or usual, 1.5, reason, found)
 
 
+NOT_RUN = finding(
+    "usertests", "9 tests of usertests were not run: 3 tests before them took the machine.", "note",
+    "usertests-not-run",
+)  # fmt: skip
 SWEEP = Table(
     "allocation failures", ("workload", "left out", "not tried"), (("fork", 3, 0), ("exec", 4, 0))
 )
@@ -58,6 +62,15 @@ def test_the_worst_first_and_last_what_needs_memory_to_run_out() -> None:
     assert more == {"sweep": 2, "audit": 1}
 
 
+def test_what_looks_at_the_cause_comes_before_what_tests_show() -> None:
+    checks = [result(name, finding(name, name)) for name in ("abi", "leaks", "sweep", "usertests")]
+    checks.append(result("vmprint", finding("vmprint", "a warning", "warning")))
+    chosen, _ = brief.essential(target(*checks))
+    names = ["leaks", "abi", "usertests", "sweep", "a warning"]
+    assert [one.message for one in chosen] == names
+    assert csv_report.row_of(target(*checks))["first_check"] == "leaks"
+
+
 def test_a_student_reads_findings_then_points_and_the_verdict_last() -> None:
     text = shown(target(*CHECKS, points=POINTS))
     order = ["What is wrong", "1. error: pages [bold]were\\x1b lost", "kernel/vm.c:19 walk()",
@@ -84,10 +97,24 @@ def test_a_lab_s_own_checks_stand_among_its_points() -> None:
          ["sweep: 7 allocation failures left out"]),
         (result("tlb", status="skip", reason="too old"), ["tlb: too old"]),
         (result("build", reason="a note of no weight"), []),
+        (result("usertests", finding("usertests", "mem failed"), NOT_RUN),
+         ["usertests: 9 tests of usertests were not run: 3 tests before them took the machine."]),
     ],
 )  # fmt: skip
 def test_what_was_left_out(check: CheckResult, lines: list[str]) -> None:
     assert brief.what_was_left_out(target(check)) == lines
+
+
+def test_tests_that_were_not_run_are_said_once() -> None:
+    text = shown(target(result("usertests", finding("usertests", "mem failed"), NOT_RUN)))
+    assert "Left out\n  usertests: 9 tests of usertests were not run" in text
+    assert text.count("of usertests") == 1  # and not "and 1 of usertests"
+
+
+def test_checks_left_out_for_the_same_reason_share_a_line() -> None:
+    reason = "it does not build"
+    skipped = (result(name, status="skip", reason=reason) for name in ("boot", "leaks", "tlb"))
+    assert brief.what_was_left_out(target(*skipped)) == ["boot, leaks, tlb: it does not build"]
 
 
 def test_nothing_wrong_is_said_in_few_lines() -> None:

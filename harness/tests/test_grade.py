@@ -13,6 +13,7 @@ from faultline import grade
 from faultline.bench import Bench
 from faultline.board import Board
 from faultline.build import Build
+from faultline.cases import Job
 from faultline.errors import UsageError
 from faultline.export import DATA, files, write
 from faultline.exportstyle import load_styles
@@ -192,6 +193,16 @@ def test_a_makefile_that_asks_for_the_wrong_virtio_stops_no_check(tmp_path: Path
     assert "another version of virtio-mmio than 2" in result.checks[0].reason
 
 
+@pytest.mark.live
+def test_as_few_processes_as_the_file_system_lab_has_are_enough(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    write(files(ROOT, None, load_styles(ROOT / DATA / "styles")["2022"]), tree)
+    replace(tree / "kernel/param.h", "NPROC       64", "NPROC       10")
+    (result,) = graded(tmp_path, tree, only="leaks")
+    statuses = [(one.check, one.status) for one in result.checks]
+    assert statuses == [("build", "pass"), ("leaks", "pass")], result.findings
+
+
 def test_the_only_tree_that_is_none_is_an_error_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="no xv6 tree"):
@@ -216,12 +227,35 @@ def test_what_this_host_could_not_do_is_tried_once_more(
 ) -> None:
     results = iter(CheckResult("leaks", status, 0.0, "QEMU went away") for status in statuses)
     monkeypatch.setattr(grade, "run_check", lambda check, bench: next(results))
-    job = grade.Job(Source(tmp_path), "leaks", "", cast(Build, object()))
+    job = Job(Source(tmp_path), "leaks", "", cast(Build, object()))
     said: list[str] = []
     outcome = grade._run_job(job, Plan(ROOT, tmp_path), cast(Tools, None), b"", said.append)
     assert [result.status for result in outcome.results] == [end]
     assert any("once more, for QEMU went away" in words for words in said)
     assert list(results) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "end"), [(["error", "pass"], "pass"), (["error", "error"], "error")]
+)
+def test_what_this_host_could_not_do_in_the_first_job_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: list[str], end: str
+) -> None:
+    build = Build(Path("kernel"), Path("disk"), Path("user"))
+    monkeypatch.setattr(grade, "prepare", lambda *_: build)
+    left = iter(ends)
+
+    def boots(check: object, bench: Bench, enough: object) -> CheckResult:
+        return CheckResult("boot", next(left), 0.0, "QEMU went away")
+
+    monkeypatch.setattr("faultline.runner.run_check", boots)
+    said: list[str] = []
+    job, plan = Job(Source(tmp_path)), Plan(ROOT, tmp_path)
+    outcome = grade._run_job(job, plan, cast(Tools, None), b"", said.append)
+    statuses = {result.check: result.status for result in outcome.results}
+    assert statuses == {"build": "pass", "boot": end}
+    assert "boot once more, for QEMU went away" in said
+    assert list(left) == []
 
 
 COUNTED_C = """\

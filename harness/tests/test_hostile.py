@@ -118,7 +118,6 @@ def test_it_gets_its_verdict(world: World, case: Case) -> None:
     assert re.search(case.says, text), text
     if case.rule:
         assert case.rule in [finding.rule for finding in result.findings], text
-    assert result.seconds < 60
 
 
 def test_every_tree_has_a_verdict_and_the_honest_ones_pass(world: World) -> None:

@@ -16,6 +16,7 @@ from conftest import ROOT
 
 from faultline import grade, labkinds
 from faultline.build import Build
+from faultline.cases import Job
 from faultline.cli import main
 from faultline.errors import UsageError
 from faultline.finding import Finding, Rule, Table, Where
@@ -117,15 +118,16 @@ def test_tests_that_have_passed_among_all_are_not_run_again(
     plan = grade.Plan(ROOT, tmp_path, lab=lab)
     source = Source(tmp_path)
     build = cast(Build, None)
-    jobs, _, last = grade._jobs_after(source, build, plan, [])
-    assert [check.name for check in last] == ["usertests copyin mem"]
+    case = grade.TreeCase(source, plan=plan)
+    jobs = case.jobs_after(Job(source, build=build))
+    assert [check.name for check in case.last] == ["usertests copyin mem"]
     assert not {job.check for job in jobs} & {"usertests copyin mem"}
-    case = grade._Case(source, results=[shown(*rows)], last=last)
-    jobs = grade._last_jobs(case, build, plan)
+    case.results = [shown(*rows)]
+    jobs = case.last_jobs()
     assert [job.check for job in jobs] == ["usertests copyin mem"] * (not answered)
     results = [result.status for result in case.results if result.check == "usertests copyin mem"]
     assert results == ["pass"] * answered
-    assert grade._last_jobs(case, build, plan) == []  # once
+    assert case.last_jobs() == []  # once
 
 
 # Errors -------------------------------------------------------------------------------------
@@ -427,12 +429,13 @@ def test_points_decide_and_the_harness_s_errors_are_no_grade(
     tmp_path: Path, changed: CheckResult, verdict: str, status: int
 ) -> None:
     results = list({one.check: one for one in (*FULL, changed)}.values())
-    case = grade._Case(Source(tmp_path), results=results)
-    found = case.result([one.check for one in results], good(tmp_path))
+    plan = grade.Plan(ROOT, tmp_path, lab=good(tmp_path))
+    case = grade.TreeCase(Source(tmp_path), results=results, plan=plan)
+    found = case.result()
     assert found.verdict == verdict and exit_status([found.verdict]) == status
     assert found.points is not None
-    broken = grade._Case(Source(tmp_path), results=results, problem="no QEMU")
-    found = broken.result([one.check for one in results], good(tmp_path))
+    broken = grade.TreeCase(Source(tmp_path), results=results, problem="no QEMU", plan=plan)
+    found = broken.result()
     assert (found.verdict, found.points) == ("error", None)
 
 

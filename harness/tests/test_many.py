@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import os
+import re
 import signal
 import subprocess
 import time
@@ -24,12 +25,13 @@ from faultline.archive import Room
 from faultline.errors import UsageError
 from faultline.finding import Finding, Table, Where
 from faultline.grade import Plan
+from faultline.lab import Lab, load_lab
 from faultline.many import Event, chosen, each, listed, run_each, status_of
 from faultline.manystore import Store, content_hash, decode, encode
 from faultline.reports import csv_report
 from faultline.sweep.protocol import Choice
 from faultline.treesource import Source, printable
-from faultline.verdict import CheckResult, Run, TargetResult
+from faultline.verdict import INTERRUPTED, CheckResult, Run, TargetResult
 
 LEAK = Finding(
     "page-leaked", "error", "20 pages\nwere lost", Where("kernel/vm.c", 19, "walk"), "evidence",
@@ -53,6 +55,7 @@ def test_each_folder_and_archive_is_a_hand_in_and_nothing_else(tmp_path: Path) -
     for name in ("eve.tar.gz", "sam.zip", "README", ".hidden.zip"):
         (tmp_path / name).write_text("")
     assert [source.id for source in each(tmp_path)] == ["ann", "bob", "eve", "sam"]
+    assert many.passed_over([str(tmp_path)]) == ["README"]
 
 
 @pytest.mark.parametrize("name", ["empty", "file", "nowhere"])
@@ -160,12 +163,34 @@ def test_a_tree_that_has_changed_has_another_hash(tmp_path: Path, change: object
     assert content_hash(tree) != before
 
 
+LAB = 'title = "mine"\n[[part]]\ntitle = "all"\n[[part.item]]\ntitle = "it boots"\n'
+
+
+def labs(folder: Path) -> Iterator[Lab]:
+    """Two versions of one lab file."""
+    for points in (1, 2):
+        item = f'points = {points}\nkind = "check"\ncheck = "boot"\n'
+        (folder / "lab.toml").write_text(LAB + item)
+        yield load_lab(folder / "lab.toml")
+
+
+def handouts(folder: Path) -> Iterator[Path]:
+    """Two handouts that differ in a file."""
+    for number in (1, 2):
+        handout = make_source(folder / f"handout{number}")
+        (handout / "kernel/vm.c").write_text(f"int handout{number};\n")
+        yield handout
+
+
 def test_what_is_asked_for_and_the_harness_belong_to_the_key(tmp_path: Path) -> None:
     source = Source(make_source(tmp_path / "tree"))
     plan = Plan(ROOT, tmp_path)
     plans = [plan, dataclasses.replace(plan, only="leaks"),
              dataclasses.replace(plan, sweep=Choice("fork")),
-             dataclasses.replace(plan, room=Room(files=9))]  # fmt: skip
+             dataclasses.replace(plan, room=Room(files=9)),
+             *(dataclasses.replace(plan, lab=lab) for lab in labs(tmp_path)),
+             *(dataclasses.replace(plan, pristine=handout) for handout in handouts(tmp_path)),
+             ]  # fmt: skip
     keys = [known.key for one in plans for _, known in many.look_at([source], one, "qemu=1", 1)]
     keys += [known.key for _, known in many.look_at([source], plan, "qemu=2", 1)]
     assert len(set(keys)) == len(keys)
@@ -173,13 +198,36 @@ def test_what_is_asked_for_and_the_harness_belong_to_the_key(tmp_path: Path) -> 
     assert [known.key for _, known in many.look_at([source], other, "qemu=1", 1)] == keys[:1]
 
 
-def test_a_harness_that_has_changed_has_another_hash(tmp_path: Path) -> None:
-    (tmp_path / "faults").mkdir()
-    (tmp_path / "faults/shim.c").write_text("a")
+@pytest.mark.parametrize(
+    "name",
+    ["faults/shim.c", "Makefile", "kernel/kernel.mk", "kernel/fs.h", "user/user.mk", "user/probe.c",
+     "harness/tlb/plugin.mk", "harness/tlb/model.c", "harness/cross/cross.sh",
+     "harness/faultline/sweep/run.py"],
+)  # fmt: skip
+def test_a_harness_that_has_changed_has_another_hash(tmp_path: Path, name: str) -> None:
+    assert (ROOT / name).is_file()
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("a")
     before = manystore.harness_hash(tmp_path)
-    (tmp_path / "faults/shim.c").write_text("b")
+    assert manystore.harness_hash(tmp_path) == before
+    (tmp_path / name).write_text("b")
     assert manystore.harness_hash(tmp_path) != before
-    assert manystore.harness_hash(ROOT) == manystore.harness_hash(ROOT)
+
+
+def test_all_that_make_reads_for_a_tree_belongs_to_the_harness() -> None:
+    goals = ["build/share/user/_probe", "build/share/user/_usertests", "tlb-plugin"]
+    words = ["make", "-npr", *goals, "O=build/share"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("MAKEFILE_LIST := "))
+    read = {name for name in line.split()[2:] if not name.startswith("build/")}
+    assert {"Makefile", "user/user.mk"} <= read
+    # What objects are made of, besides those headers that a build has found.
+    rules = re.findall(r"^build/(?:share/user|tlb/plugin)/[^%:]+\.o: (.*)", said, re.M)
+    names = {os.path.normpath(name) for rule in rules for name in rule.split()}
+    made_of = {name for name in names if (ROOT / name).is_file()}
+    assert {"user/probe.c", "harness/tlb/model.c"} <= made_of
+    known = {str(path.relative_to(ROOT)) for path in manystore.sources(ROOT)}
+    assert (read | made_of) - known == set()
 
 
 # Grading ------------------------------------------------------------------------------------
@@ -251,7 +299,7 @@ def test_what_is_no_tree_is_told_and_stops_nobody(tmp_path: Path, asked: list[st
     assert found["ann"].verdict == "pass"
     assert {found[name].verdict for name in ("essay", "late")} == {"error"}
     assert "no xv6 tree" in found["essay"].problem
-    assert "cannot be unpacked" in found["late"].problem
+    assert found["late"].problem == "unusable: cannot be unpacked: File is not a zip file"
     assert not list((tmp_path / "kept").parent.glob("look-*"))
 
 
@@ -295,10 +343,14 @@ def test_the_csv_has_a_line_for_each_tree(tmp_path: Path) -> None:
 
 def test_the_table_says_how_many_were_known() -> None:
     out = Console(file=io.StringIO(), width=200)
-    many.show(Run("grade", {}, (FAILED, PASSED, NONE)), out, graded=1, seconds=2.0)
+    run = Run("grade", {}, (FAILED, PASSED, NONE))
+    many.show(run, out, graded=1, seconds=2.0, others=["essay.pdf"])
+    many.show(run, out, graded=1, seconds=2.0)
     assert isinstance(out.file, io.StringIO)
     text = out.file.getvalue()
     assert "3 trees: 1 fail, 1 pass, 1 error (2 s; 1 known from before)" in text
+    assert "points" not in text  # nobody has any
+    assert text.count("neither a folder nor an archive: essay.pdf") == 1
     assert "leaks/page-leaked" in text and "kernel/vm.c:19 walk()" in text
 
 
@@ -314,17 +366,23 @@ def test_killed_and_started_again_it_grades_only_what_is_left(
         write_tree(tmp_path / "given" / name, **{"kernel/vm.c": f"int {name};\n"})
     words = [COMMAND, "grade", "--each", str(tmp_path / "given"), "--jobs", "1",
              "--kept", str(tmp_path / "kept"), "--csv", str(tmp_path / "out.csv")]  # fmt: skip
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 300
         while not list((tmp_path / "kept").glob("*.json")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        shown, said = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert b"what is done is kept" in said and process.returncode == 130
     done = len(list((tmp_path / "kept").glob("*.json")))
-    assert 1 <= done < 3 and not (tmp_path / "out.csv").exists()
+    assert 1 <= done < 3 and (tmp_path / "out.csv").exists() == (number == signal.SIGINT)
+    if number == signal.SIGINT:
+        with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+            rows = {row["tree"]: row["problem"] for row in csv.DictReader(file)}
+        assert list(rows) == ["ann", "bob", "eve"]
+        assert list(rows.values()).count(INTERRUPTED) == 3 - done
+        assert f"interrupted: {done} of 3 targets done" in shown.decode()
     again = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 1, again.stderr
     assert f"{done} known from before" in again.stdout

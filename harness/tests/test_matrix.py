@@ -10,12 +10,13 @@ import pytest
 from faultline import matrix
 from faultline.bench import Bench
 from faultline.build import Build, BuildFailed
+from faultline.cases import Job, merged
 from faultline.catalogue import Expect, Fault
 from faultline.checks import Check, check
 from faultline.errors import HarnessError
 from faultline.finding import Finding, Rule, Table, Where
 from faultline.matrix import (
-    Plan, Target, clean_targets, jobs_after, longest_first, merged, run_matrix,
+    Plan, Target, clean_targets, longest_first, run_matrix,
 )  # fmt: skip
 from faultline.verdict import CheckResult, TargetResult
 
@@ -213,7 +214,7 @@ def test_what_takes_long_starts_first(plan: Plan) -> None:
     quick = Target("share", fault("quick", LEAK))
     clean = Target("share")
     assert longest_first([quick, slow, clean]) == [clean, slow, quick]
-    jobs, skipped = jobs_after(clean, plan, [CheckResult("boot", "pass", 0.1)])
+    jobs, skipped = plan.jobs_after(Job(clean), [CheckResult("boot", "pass", 0.1)])
     assert [job.id for job in jobs] == ["clean tests 1/2", "clean tests 2/2", "clean leaks"]
     assert skipped == []
 

@@ -364,6 +364,43 @@ def test_a_build_that_is_stopped_is_said_so(tmp_path: Path) -> None:
     assert found.message == "The build was stopped: it printed more than 4 MiB."
 
 
+LAB_IMAGE = 200_000 * 1024  # bytes that the file system lab's image has
+
+
+def test_the_image_of_the_file_system_lab_is_taken_and_its_zeros_take_no_room(
+    tmp_path: Path, tools: Tools
+) -> None:
+    makefile = MAKEFILE.replace("mkfs/mkfs >", f"head -c {LAB_IMAGE} /dev/zero >")
+    made = build(tmp_path, tools, {"Makefile": makefile})
+    assert made.disk.stat().st_size == LAB_IMAGE
+    assert made.disk.stat().st_blocks * 512 < 1 << 20
+
+
+def test_a_file_beyond_the_limit_is_said_so_with_the_limit(tmp_path: Path, tools: Tools) -> None:
+    makefile = MAKEFILE.replace("mkfs/mkfs > fs.img", "truncate -s 100G fs.img")
+    with pytest.raises(DoesNotBuild) as failed:
+        build(tmp_path, tools, {"Makefile": makefile})
+    assert failed.value.finding.message == (
+        "`make fs.img` failed: a file may have 256 MiB here, one became larger."
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("make: *** [Makefile:9: fs.img] File size limit exceeded\n", "a file may have 256 MiB"),
+        ("ld: final link failed: File too large\n", "a file may have 256 MiB"),
+        ("make: *** [Makefile:9: x] CPU time limit exceeded\n", "may compute for 600 s"),
+        ("cc1: out of memory allocating 65536 bytes\n", "may use 2048 MiB of memory"),
+        ("sh: fork: retry: Resource temporarily unavailable\n", "may be 200 processes"),
+        ("vm.c:1: note: File too large to be shown\nmake: *** Error 1\n", "exit status 2"),
+    ],
+)
+def test_which_limit_a_build_met_is_said(tmp_path: Path, said: str, words: str) -> None:
+    found = failure(Ended(2, said.encode()), "fs.img", ".", tmp_path)
+    assert words in found.message and found.evidence.startswith("The last output:")
+
+
 def test_a_tree_is_never_built_outside_of_the_sandbox(
     tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..catalogue import Fault
 from ..checks import all_checks
 from ..errors import HarnessError, UsageError
 from ..jobs import Finished, Started
+from ..lifeline import Interrupted
 from ..matrix import Plan, Target, run_matrix
 from ..qemu import Limits, find_qemu
 from ..reports import file_reports, terminal
@@ -106,30 +107,49 @@ def follow(
 ) -> Run:
     """Follow what happens to targets of these names, show it, and write the reports.
 
-    With `matrix`, also show which check saw what. `show` shows it in another way.
+    With `matrix`, also show which check saw what. `show` shows it in another way. An
+    interruption goes on when what is done until then was shown and written.
     """
     find_qemu()
     # A pipe has no width: nothing may be folded at 80 there.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     results: dict[str, TargetResult] = {}
-    with Scratch() as scratch, terminal.Progress(
-        console, len(ids), quiet=options.quiet
-    ) as progress:
-        for event in begin(scratch):
-            if isinstance(event, Started):
-                progress.doing(event.job.id, event.words)
-            elif isinstance(event, Finished):
-                progress.ended(event.job.id)
-            else:
-                results[event.id] = event
-                progress.finished(event)
-    run = Run(command, tool_versions(), tuple(results[name] for name in ids))
-    if show is not None:
-        show(run, console)
-    else:
-        terminal.show(run, console, verbose=options.verbose, matrix=matrix)
-    _write(run, options)
+    interrupted: Interrupted | None = None
+    try:
+        with Scratch() as scratch, terminal.Progress(
+            console, len(ids), quiet=options.quiet
+        ) as progress:
+            for event in begin(scratch):
+                if isinstance(event, Started):
+                    progress.doing(event.job.id, event.words)
+                elif isinstance(event, Finished):
+                    progress.ended(event.job.id)
+                else:
+                    results[event.id] = event
+                    progress.finished(event)
+    except Interrupted as signal:
+        interrupted = signal
+    run = run_of(command, ids, results, interrupted=interrupted is not None)
+    if results:
+        if show is not None:
+            show(run, console)
+        else:
+            terminal.show(run, console, verbose=options.verbose, matrix=matrix)
+        _write(run, options)
+    if interrupted is not None:
+        terminal.show_unfinished(run, len(ids), console)
+        raise interrupted
     return run
+
+
+def run_of(
+    command: str, ids: Sequence[str], results: Mapping[str, TargetResult], *, interrupted: bool
+) -> Run:
+    """Return the run of these targets; if it was interrupted, some have no result."""
+    known = tuple(results[name] for name in ids if name in results or not interrupted)
+    done = {target.id for target in known if not target.unfinished}
+    left = tuple(name for name in ids if name not in done)
+    return Run(command, tool_versions(), known, left)
 
 
 def tool_versions() -> dict[str, str]:

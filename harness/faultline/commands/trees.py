@@ -154,7 +154,8 @@ def _grade_many(options: argparse.Namespace) -> int:
         )
 
     def show(run: Run, console: Console) -> None:
-        many.show(run, console, len(count.graded), count.seconds)
+        graded = sum(target.id in count.graded for target in run.targets)
+        many.show(run, console, graded, count.seconds, many.passed_over(options.tree))
         for target in run.targets if options.verbose else ():
             terminal.explain(target, console)
 

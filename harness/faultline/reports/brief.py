@@ -12,11 +12,14 @@ from rich.text import Text
 from ..checks import all_checks
 from ..finding import SEVERITIES, Finding
 from ..labpoints import shown
-from ..verdict import CheckResult, TargetResult
+from ..treetests import NOT_RUN
+from ..verdict import TargetResult
 from .terminal import COLOURS, points_grid, visible
 
 OF_A_CHECK = 3  # findings that are shown
-LAST = ("sweep",)  # checks that ask for more than a course does, and may find a lot
+# What tests show is mostly what something else is the cause of; the last check asks for more
+# than a course does. Either may find a lot.
+RANKS = {"usertests": 1, "abi": 1, "sweep": 2}
 NOT_TRIED = ("left out", "not tried")  # columns of tables
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -77,17 +80,18 @@ def _counted(findings: tuple[Finding, ...]) -> str:
 
 
 def by_importance(target: TargetResult) -> list[Finding]:
-    """Return a tree's findings: what is worst first, and last what only shows without memory."""
+    """Return a tree's findings: what is worst first, then what looks at the cause, and last what
+    only shows without memory."""
     return sorted(
         target.findings,
-        key=lambda one: (SEVERITIES.index(one.severity), one.check in LAST),
+        key=lambda one: (SEVERITIES.index(one.severity), RANKS.get(one.check, 0)),
     )
 
 
 def essential(target: TargetResult) -> tuple[list[Finding], dict[str, int]]:
     """Return the findings to show, and how many more each check has.
 
-    A note is shown only by its number.
+    A note is shown only by its number, and what was left out elsewhere.
     """
     chosen: list[Finding] = []
     more: dict[str, int] = {}
@@ -95,7 +99,7 @@ def essential(target: TargetResult) -> tuple[list[Finding], dict[str, int]]:
         of_check = sum(one.check == finding.check for one in chosen)
         if finding.severity != "note" and of_check < OF_A_CHECK:
             chosen.append(finding)
-        else:
+        elif not _not_run(finding):
             more[finding.check] = more.get(finding.check, 0) + 1
     return chosen, more
 
@@ -132,8 +136,13 @@ def _findings(target: TargetResult, console: Console) -> None:
 
 def what_was_left_out(target: TargetResult) -> list[str]:
     """Return in a line each what no check has looked at, and why."""
-    lines = [f"{one.check}: {one.reason}" for one in target.checks if _is_left_out(one)]
+    checks: dict[str, list[str]] = {}
+    for one in target.checks:
+        if one.reason and one.status in ("skip", "error"):
+            checks.setdefault(one.reason, []).append(one.check)
+    lines = [f"{', '.join(names)}: {reason}" for reason, names in checks.items()]
     for result in target.checks:
+        lines += [f"{result.check}: {one.message}" for one in result.findings if _not_run(one)]
         table = result.table
         for column in NOT_TRIED if table is not None else ():
             assert table is not None
@@ -144,5 +153,6 @@ def what_was_left_out(target: TargetResult) -> list[str]:
     return lines
 
 
-def _is_left_out(result: CheckResult) -> bool:
-    return bool(result.reason) and result.status in ("skip", "error")
+def _not_run(finding: Finding) -> bool:
+    """Tell whether a finding says of tests that they were not run, and nothing else."""
+    return finding.rule == NOT_RUN.name

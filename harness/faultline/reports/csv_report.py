@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ..verdict import Run, TargetResult
+from ..verdict import INTERRUPTED, Run, TargetResult
+from .brief import by_importance
 
 OPTION = "csv"
 DEFAULT = ""
@@ -22,16 +23,20 @@ def write(run: Run, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
         lines = csv.writer(out)
         lines.writerow(COLUMNS)
-        for target in run.targets:
+        for target in (*run.targets, *map(_unfinished, run.without_result)):
             row = row_of(target)
             lines.writerow([_harmless(row[name]) for name in COLUMNS])
+
+
+def _unfinished(name: str) -> TargetResult:
+    return TargetResult(name, "tree", "", "error", None, problem=INTERRUPTED)
 
 
 def row_of(target: TargetResult) -> dict[str, str]:
     """Return what is said of a target, by column; what is not known is empty."""
     points = target.as_json()["points"] or {"earned": "", "possible": ""}
     severities = [finding.severity for finding in target.findings]
-    first = next((one for one in target.findings if one.severity == "error"), target.shown)
+    first = next(iter(by_importance(target)), None)
     status = {result.check: result.status for result in target.checks}
     return {
         "tree": target.id,

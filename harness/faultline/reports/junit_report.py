@@ -8,7 +8,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from ..labpoints import ItemPoints, shown
-from ..verdict import AS_EXPECTED, Run, TargetResult
+from ..verdict import AS_EXPECTED, INTERRUPTED, Run, TargetResult
 
 OPTION = "junit"
 DEFAULT = "{command}.xml"
@@ -23,6 +23,10 @@ def write(run: Run, path: Path) -> None:
         suite.add_testcase(_case(target))
         for item in target.points.items if target.points else ():
             suite.add_testcase(_item_case(target, item))
+    for name in run.without_result:
+        case = TestCase(clean(name), "faultline.unfinished", 0.0)
+        case.result = [Error(INTERRUPTED, "error")]
+        suite.add_testcase(case)
     document = JUnitXml()
     document.add_testsuite(suite)
     document.write(str(path), pretty=True)

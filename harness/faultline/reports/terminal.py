@@ -19,6 +19,7 @@ from ..verdict import AS_EXPECTED, CheckResult, Run, TargetResult
 NOTHING = "–"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but for tab and line end
 EVIDENCE_LINES = 30  # of one finding, on the terminal
+NAMED = 6  # targets that an interruption left undone
 BRIEF = 60  # characters of why an item has not more points, if the findings stand beside it
 COLOURS = {
     "clean": "green", "caught": "green", "pass": "green", "no-oracle": "yellow",
@@ -139,6 +140,14 @@ def show(run: Run, console: Console, *, verbose: bool = False, matrix: bool = Fa
     counts = ", ".join(f"{count} {verdict}" for verdict, count in run.summary.items())
     number = len(run.targets)
     console.print(f"\n{number} target{'s' * (number != 1)}: {counts}", highlight=False)
+
+
+def show_unfinished(run: Run, number: int, console: Console) -> None:
+    """Print how many targets an interruption left undone, and which."""
+    left = run.unfinished
+    names = ", ".join(left[:NAMED]) + f" and {len(left) - NAMED} more" * (len(left) > NAMED)
+    words = f"\ninterrupted: {number - len(left)} of {number} target{'s' * (number != 1)} done"
+    console.print(Text(visible(f"{words}; not done: {names}" if left else words)), soft_wrap=True)
 
 
 def explain(target: TargetResult, console: Console) -> None:
