@@ -70,11 +70,16 @@ class ElfImage:
     def in_text(self, address: int) -> bool:
         """Tell whether an address lies in an executable section, or the trampoline."""
         address = self.linked(address)
-        return any(
-            section["sh_addr"] <= address < section["sh_addr"] + section["sh_size"]
+        return any(start <= address < end for start, end in self._text)
+
+    @functools.cached_property
+    def _text(self) -> list[tuple[int, int]]:
+        """Where the executable sections begin and end."""
+        return [
+            (section["sh_addr"], section["sh_addr"] + section["sh_size"])
             for section in self._elf.iter_sections()
             if section["sh_flags"] & 4 and section["sh_addr"]
-        )
+        ]
 
     def data(self) -> list[Loaded]:
         """Return each section that is loaded and has content."""
@@ -124,15 +129,16 @@ class ElfImage:
         `call`, the address is a return address, and the call before it is meant.
         """
         address = self.linked(address) - (1 if call else 0)
-        if not self.in_text(address):
-            return []
+        return list(self._frames(address)) if self.in_text(address) else []
+
+    @functools.lru_cache(maxsize=4096)
+    def _frames(self, address: int) -> tuple[Where, ...]:
         file, line = self._line(address)
         frames = []
         for name, call_file, call_line in self._inlined(address):
             frames.append(Where(file, line, name))
             file, line = call_file, call_line
-        frames.append(Where(file, line, self.function(address)))
-        return frames
+        return (*frames, Where(file, line, self.function(address)))
 
     def where(self, address: int, *, call: bool = False) -> Where:
         """Return the innermost source place of an address; all unknown if it is no code."""

@@ -31,13 +31,13 @@ SILENCE = 1500.0
 EVIDENCE = 1500  # characters of output
 # Processor seconds of the tests of 2020 to 2025 that take long; in proportion to each other.
 COSTS = {
-    "outofinodes": 40.0, "execout": 30.0, "reparent2": 28.0, "bigdir": 25.0, "twochildren": 18.0,
-    "diskfull": 15.0, "manywrites": 15.0, "badwrite": 13.0, "concreate": 2.5, "dirfile": 5.0,
-    "createdelete": 1.5, "sharedfd": 2.0, "forkfork": 3.5, "badarg": 2.5, "sbrkfail": 4.5,
-    "mem": 2.5, "iref": 1.0, "createtest": 1.0, "reparent": 3.5, "bigwrite": 1.0, "sbrkmuch": 1.5,
-    "truncate3": 1.0, "linkunlink": 0.5, "writebig": 1.0, "writetest": 0.5, "forkforkfork": 1.0,
+    "outofinodes": 40.0, "bigdir": 23.0, "diskfull": 15.0, "manywrites": 15.0, "badwrite": 13.0,
+    "reparent2": 12.0, "execout": 10.5, "twochildren": 8.0, "dirfile": 5.0, "concreate": 3.0,
+    "forkfork": 1.7, "reparent": 1.6, "badarg": 1.1, "bigwrite": 1.2, "createdelete": 1.1,
+    "createtest": 1.2, "sharedfd": 1.1, "iref": 0.9, "mem": 0.8, "sbrkfail": 0.9, "truncate3": 0.8,
+    "writebig": 0.9, "linkunlink": 0.6, "forkforkfork": 0.5, "writetest": 0.4, "sbrkbasic": 0.4,
 }  # fmt: skip
-USUAL_COST = 0.2  # of a test that is not known
+USUAL_COST = 0.1  # of a test that is not known
 
 LOST_PAGES = Rule(
     "usertests-lost-pages",

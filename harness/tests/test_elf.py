@@ -42,6 +42,12 @@ recursive(word depth)
   leaf(depth);
 }
 void
+kernelvec(void)
+{
+  leaf(1);
+  leaf(2);
+}
+void
 _start(void)
 {
   recursive(3);
@@ -122,6 +128,23 @@ def test_the_stack_is_unwound_by_frame_pointers(elf: ElfImage, fake_ram: FakeRam
     leaf = Hart(0, {"s0": stack + 0x80, "satp": 0, "ra": call})
     fake_ram.put(stack + 0x80 - 8, stack + 0x200)
     assert return_addresses(fake_ram.ram(), elf, leaf) == [call, start]
+
+
+def test_a_trap_in_a_function_that_calls_nobody(elf: ElfImage, fake_ram: FakeRam) -> None:
+    call = elf.symbols["recursive"][0] + 20
+    start = elf.symbols["_start"][0] + 12
+    handler = elf.symbols["kernelvec"][0] + 12
+    stack = RAM_BASE + 0x10000
+    hart = Hart(0, {"s0": stack + 0x100, "satp": 0})
+    fake_ram.put(stack + 0x100 - 8, handler)  # the frame of what the handler calls
+    fake_ram.put(stack + 0x100 - 16, stack + 0x210)
+    fake_ram.put(stack + 0x100, call)  # what the handler has saved: ra
+    fake_ram.put(stack + 0x210 - 8, stack + 0x300)  # the frame that was interrupted
+    fake_ram.put(stack + 0x300 - 8, start)
+    fake_ram.put(stack + 0x300 - 16, 0)
+    assert return_addresses(fake_ram.ram(), elf, hart) == [handler, call, start]
+    fake_ram.put(stack + 0x100 - 8, start)  # no handler: garbage
+    assert return_addresses(fake_ram.ram(), elf, hart) == [start]
 
 
 @pytest.mark.parametrize("fp", [0, 3, RAM_BASE - 64, 1 << 63])
