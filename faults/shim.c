@@ -49,20 +49,33 @@ interrupts_restore(uint64_t sstatus)
   asm volatile("csrs sstatus, %0" : : "r"(sstatus & 2) : "memory");
 }
 
+// The ledger's lock; interrupts must be off.
+INLINE void
+lock_quietly(void)
+{
+  while (__atomic_exchange_n(&ledger_lock, 1, __ATOMIC_ACQUIRE))
+    ;
+}
+
+INLINE void
+unlock_quietly(void)
+{
+  __atomic_store_n(&ledger_lock, 0, __ATOMIC_RELEASE);
+}
+
 // Take the ledger's lock with interrupts off. Returns sstatus for unlock().
 INLINE uint64_t
 lock(void)
 {
   uint64_t sstatus = interrupts_off();
-  while (__atomic_exchange_n(&ledger_lock, 1, __ATOMIC_ACQUIRE))
-    ;
+  lock_quietly();
   return sstatus;
 }
 
 INLINE void
 unlock(uint64_t sstatus)
 {
-  __atomic_store_n(&ledger_lock, 0, __ATOMIC_RELEASE);
+  unlock_quietly();
   interrupts_restore(sstatus);
 }
 
@@ -237,7 +250,7 @@ __wrap_kfree(void *pa)
   uint64_t interrupts = interrupts_off();
 
   // Noted before it is done: once free, the page may be allocated by another hart.
-  uint64_t sstatus = lock();
+  lock_quietly();
   struct faultline_page *page = entry(pa);
   uint64_t seq = 0, sample[SAMPLE];
   if (!page || page->seq == 0) {
@@ -254,7 +267,7 @@ __wrap_kfree(void *pa)
   int looks = page && (seq || !kfree_writes);
   if (looks)
     take_sample(sample, pa);
-  unlock(sstatus);
+  unlock_quietly();
   __real_kfree(pa);
   if (looks && written(sample, pa))
     kfree_writes = 1;

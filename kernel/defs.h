@@ -145,7 +145,6 @@ void tabledump(void);
 
 // sched.c
 struct proc *myproc(void);
-struct cpu *mycpu(void);
 void scheduler(void) __attribute__((noreturn));
 void sched(void);
 void yield(void);

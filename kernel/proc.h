@@ -21,6 +21,14 @@ struct cpu {
 
 extern struct cpu cpus[NCPU];
 
+// This hart. Interrupts must be off: the caller could be moved to another. Inline, for
+// every lock that is taken or released asks three times.
+static inline struct cpu *
+mycpu(void)
+{
+  return &cpus[cpuid()];
+}
+
 // The page at TRAPFRAME in the user table. trampoline.S knows these offsets.
 struct trapframe {
   uint64_t kernel_satp;   //   0: satp of the process's kernel table

@@ -83,10 +83,13 @@ intr_on(void)
   asm volatile("csrs sstatus, %0" : : "r"(SSTATUS_SIE) : "memory");
 }
 
-static inline void
+// Returns whether they were on.
+static inline bool
 intr_off(void)
 {
-  asm volatile("csrc sstatus, %0" : : "r"(SSTATUS_SIE) : "memory");
+  uint64_t sstatus;
+  asm volatile("csrrc %0, sstatus, %1" : "=r"(sstatus) : "r"(SSTATUS_SIE) : "memory");
+  return sstatus & SSTATUS_SIE;
 }
 
 static inline bool
@@ -128,9 +131,10 @@ static inline void
 intr_on(void)
 {
 }
-static inline void
+static inline bool
 intr_off(void)
 {
+  return false;
 }
 static inline bool
 intr_get(void)

@@ -11,20 +11,14 @@
 
 struct cpu cpus[NCPU];
 
-// This hart. Interrupts must be off: the caller could be moved to another.
-struct cpu *
-mycpu(void)
-{
-  return &cpus[cpuid()];
-}
-
 // The process that runs on this hart, or 0.
 struct proc *
 myproc(void)
 {
-  push_off();
+  bool were_on = intr_off();
   struct proc *p = mycpu()->proc;
-  pop_off();
+  if (were_on)
+    intr_on();
   return p;
 }
 

@@ -44,8 +44,7 @@ release(struct spinlock *lk)
 void
 push_off(void)
 {
-  bool were_on = intr_get();
-  intr_off();
+  bool were_on = intr_off();
   struct cpu *c = mycpu();
   if (c->noff++ == 0)
     c->intena = were_on;

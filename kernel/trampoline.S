@@ -27,18 +27,16 @@ uservec:
         ld      tp, 32(a0)              // kernel_hartid
         mv      s0, zero                // backtraces end here
 
-        sfence.vma                      // stores through the old table come first
         csrw    satp, t0
 #if !FAULT(sfence_skipped_in_uservec)
-        sfence.vma                      // nothing cached from it is used from now on
-#endif
+        sfence.vma                      // stores to tables come before, and nothing
+#endif                                  // cached from the old one is used from now on
         jr      t1
 
 // void userret(uint64_t satp): go to user space, into the table that satp names. Called
 // by usertrapret() with sepc and sstatus set.
         .globl userret
 userret:
-        sfence.vma
         csrw    satp, a0
 #if !FAULT(sfence_skipped_in_userret)
         sfence.vma

@@ -9,6 +9,7 @@ static int root = -1;         // an open directory, for fstat
 static int tap[2] = {-1, -1}; // a pipe, for the kernel to read from memory
 static uint64_t marks;        // where the marked pages begin
 static int marks_made;        // how many there are
+static bool marks_spoiled;
 
 const char *
 open_eyes(void)
@@ -73,11 +74,13 @@ grow_marked(int pages)
     if (marks == (uint64_t)-1)
       return false;
     marks_made = pages;
+    marks_spoiled = true;
   }
-  for (int i = 0; i < pages; i++) {
+  for (int i = 0; i < pages && marks_spoiled; i++) {
     *mark(i, false) = (uint64_t)mark(i, false);
     *mark(i, true) = (uint64_t)mark(i, true);
   }
+  marks_spoiled = false;
   return true;
 }
 
@@ -92,23 +95,24 @@ spoil_marks(void)
 {
   for (int i = 0; i < marks_made; i++)
     *mark(i, false) = 0;
+  marks_spoiled = true;
 }
 
 static bool
 marked(void)
 {
+  uint64_t wrong = 0; // a loop without branches: the code is new in each process
   for (int i = 0; i < marks_made; i++)
-    if (*mark(i, false) != (uint64_t)mark(i, false) ||
-        *mark(i, true) != (uint64_t)mark(i, true))
-      return false;
-  return true;
+    wrong |= (*mark(i, false) ^ (uint64_t)mark(i, false)) |
+             (*mark(i, true) ^ (uint64_t)mark(i, true));
+  return wrong == 0;
 }
 
 struct state
 look(void)
 {
   static struct state known;
-  if (!one_of_many() || !known.size) {
+  if (!staying || !known.size) {
     uint64_t now = seen(0);
     known = (struct state){FL_SIZE(now), FL_DESCRIPTORS(now), image_sum()};
   }
@@ -120,7 +124,7 @@ changed(const struct state *before)
 {
   static const char *const edges[] = {0, "end-unreadable", "end-unwritable",
                                       "beyond-readable", "beyond-writable"};
-  bool closely = may_be_looked_at() || !one_of_many();
+  bool closely = may_be_looked_at() || !staying;
   uint64_t now = seen(closely ? before->size : 0);
   if (FL_SIZE(now) != before->size)
     return "size";

@@ -17,6 +17,9 @@
 //       @NONCE stop n=7 after
 //     If its line is bad, it does so once more after it:
 //       @NONCE stop n=7 end
+//     An actor that makes many runs stops before the first, and site 0 at its end,
+//     for a look at what a run leaves behind in which nothing has failed:
+//       @NONCE stop n=0 end
 //  3. @NONCE sweep WORKLOAD done n=N, N being the last n tried.
 //
 // site ADDRESS in place of nth: one run in which all kallocs fail that return there.
@@ -34,19 +37,19 @@
 
 // The exit status of an actor that stays, besides: HANDED_OVER and the last n tried,
 // and ENDED if there is none to try after that.
-#define HANDED_OVER 0x20000000
+#define HANDED_OVER 0x60000000
 #define ENDED       0x10000000
 #define TRIED       0xfffffff
 
 #define SILENT_RUNS 16 // good ones in a row of which nothing is said
 
 // The run at hand; set before the actor is forked.
-static enum faultline_mode mode;
+enum faultline_mode run_mode;
 static uint64_t n;
 static bool unseen;    // no run is watched
 static bool watched;   // stop after the call
 static bool stopped;   // did so
-static bool staying;   // this is an actor, and it makes the runs itself
+bool staying;          // this is an actor, and it makes the runs itself
 static uint64_t fired; // kallocs that were made to fail in it, as disarm() was told
 
 // What the sweep gets to know of a run.
@@ -55,18 +58,6 @@ struct outcome {
   uint64_t fired;
   bool stopped;
 };
-
-bool
-one_of_many(void)
-{
-  return staying;
-}
-
-bool
-may_be_looked_at(void)
-{
-  return mode != FL_OFF && mode != FL_COUNT;
-}
 
 static bool
 bad(struct verdict v)
@@ -112,14 +103,14 @@ stop_line(void)
 void
 arm(void)
 {
-  if (mode != FL_OFF)
-    shim_ask(FL_ARM, mode, n);
+  if (run_mode != FL_OFF)
+    shim_ask(FL_ARM, run_mode, n);
 }
 
 uint64_t
 disarm(void)
 {
-  if (mode != FL_OFF)
+  if (run_mode != FL_OFF)
     fired = shim(FL_DISARM);
   if (watched)
     stop_after();
@@ -202,12 +193,20 @@ understand(const struct workload *w, int status)
   return v;
 }
 
+// Whether this process makes the run at hand itself. Where success ends the actor, only
+// those that are to fail.
+static bool
+in_place(const struct workload *w)
+{
+  return staying && (!w->status || may_be_looked_at());
+}
+
 // What is left to do after a run that the actor has ended with a verdict: tell what
 // fired, let the harness look at what is bad, and tidy up.
 static void
 conclude(const struct workload *w, struct outcome *o)
 {
-  o->fired = mode == FL_OFF || staying ? fired : shim(FL_DISARM);
+  o->fired = run_mode == FL_OFF || in_place(w) ? fired : shim(FL_DISARM);
   if (o->verdict.kind == FAILED && o->fired == 0) {
     o->verdict.kind = FALSE_FAILURE;
     o->verdict.what = "unprovoked";
@@ -221,11 +220,22 @@ conclude(const struct workload *w, struct outcome *o)
 static void
 begin(enum faultline_mode how, uint64_t which, bool watch)
 {
-  mode = how;
+  run_mode = how;
   n = which;
   watched = watch;
   stopped = false;
   fired = 0;
+}
+
+// What the end of an actor says of its run.
+static void
+take_status(const struct workload *w, struct outcome *o, int status)
+{
+  o->verdict = understand(w, status);
+  if (status == -1)
+    o->stopped = false;
+  else
+    o->stopped = status & VERDICT ? status & STOPPED : watched && status != IMAGE_MUTE;
 }
 
 // One run.
@@ -235,7 +245,7 @@ attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool 
   struct outcome o = {{CHANGED, "fork"}, 0, false};
   int status = 0;
   begin(how, which, watch);
-  if (staying) {
+  if (in_place(w)) {
     o.verdict = w->run();
     o.stopped = stopped;
   } else {
@@ -244,12 +254,8 @@ attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool 
       die(status_of(w->run()));
     if (pid > 0) {
       o.verdict.what = "wait";
-      if (wait(&status) == pid) {
-        o.verdict = understand(w, status);
-        o.stopped = status & VERDICT ? status & STOPPED : watch && status != IMAGE_MUTE;
-        if (status == -1)
-          o.stopped = false;
-      }
+      if (wait(&status) == pid)
+        take_status(w, &o, status);
     }
   }
   conclude(w, &o);
@@ -327,11 +333,44 @@ try(const struct workload *w, enum faultline_mode how, uint64_t which, bool watc
     bool last)
 {
   struct outcome o = attempt(w, how, which, watch);
+  if (in_place(w) && w->status && bad(o.verdict)) {
+    stopped = true;
+    die(status_of(o.verdict)); // not fit to try it again: bury_actor() goes on
+  }
   bool good = report(w, which, &o, 0, watch || last);
   return (struct progress){which, good, last || o.fired == 0};
 }
 
-// Warm up and count. Returns false, having said so, if that does not work.
+// Warm up and count, in this process or in actors.
+static struct verdict
+count(const struct workload *w)
+{
+  struct verdict v = {DONE, 0};
+  for (int i = 0; i < 3 && v.kind == DONE; i++)
+    v = unarmed(w, i < 2 ? FL_OFF : FL_COUNT);
+  return v;
+}
+
+// The same in one actor that stays.
+static struct verdict
+count_staying(const struct workload *w)
+{
+  struct outcome o = {{CHANGED, "fork"}, 0, false};
+  int status = 0, pid = fork();
+  if (pid == 0) {
+    staying = true;
+    die(status_of(count(w)));
+  }
+  if (pid > 0) {
+    begin(FL_COUNT, 0, false);
+    o.verdict.what = "wait";
+    if (wait(&status) == pid)
+      take_status(w, &o, status);
+  }
+  return o.verdict;
+}
+
+// Prepare, warm up and count. Returns false, having said so, if that does not work.
 static bool
 ready(const struct workload *w)
 {
@@ -339,8 +378,8 @@ ready(const struct workload *w)
   const char *missing = shim_version() ? open_eyes() : "shim";
   if (!missing && w->prepare)
     missing = w->prepare();
-  for (int i = 0; i < 3 && !missing && v.kind == DONE; i++)
-    v = unarmed(w, i < 2 ? FL_OFF : FL_COUNT);
+  if (!missing)
+    v = w->stays ? count_staying(w) : count(w);
 
   say_nonce();
   say("sweep ");
@@ -359,16 +398,29 @@ ready(const struct workload *w)
   return !missing && v.kind == DONE;
 }
 
-// All n from first on, or as far as an actor that stays can go. The first and the last
-// of a group of equal call paths are watched.
+// Whether the harness gets to look at this n in any case: the first and the last of a
+// group of equal call paths.
+static bool
+to_watch(uint64_t before, uint64_t path, uint64_t after)
+{
+  return !unseen && path && (path != before || path != after);
+}
+
+static uint64_t
+path_of(uint64_t which)
+{
+  return shim_ask(FL_PATH, which, 0);
+}
+
+// All n from first on, or as far as an actor that stays can go.
 static struct progress
 try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
         uint64_t last)
 {
-  uint64_t before = shim_ask(FL_PATH, first - 1, 0), path = shim_ask(FL_PATH, first, 0);
+  uint64_t before = path_of(first - 1), path = path_of(first);
   for (uint64_t which = first;; which++) {
     uint64_t after = shim_ask(FL_NEXT, which + 1, 0);
-    bool watch = !unseen && path && (path != before || path != after);
+    bool watch = to_watch(before, path, after);
     struct progress p = try(w, how, which, watch, which == last);
     if (p.ended || (staying && !p.good))
       return p;
@@ -377,16 +429,18 @@ try_all(const struct workload *w, enum faultline_mode how, uint64_t first,
   }
 }
 
-// An actor that stays was killed: that is the run that it made.
+// An actor that stays is gone, killed, another program, or unfit: that is the run that
+// it made.
 static struct progress
 bury_actor(const struct workload *w, enum faultline_mode how, uint64_t first,
-           uint64_t last, uint64_t before)
+           uint64_t last, uint64_t before, int status)
 {
   uint64_t tried = shim(FL_TRIED);
   if (tried < first)
     tried = first;
-  begin(how, tried, false);
-  struct outcome o = {killed(w), 0, false};
+  begin(how, tried, to_watch(path_of(tried - 1), path_of(tried), path_of(tried + 1)));
+  struct outcome o = {0};
+  take_status(w, &o, status);
   conclude(w, &o);
   bool good = report(w, tried, &o, before, true);
   return (struct progress){tried, good, tried == last || o.fired == 0};
@@ -405,14 +459,16 @@ try_staying(const struct workload *w, enum faultline_mode how, uint64_t first,
     if (pid == 0) {
       staying = true;
       unarmed(w, FL_OFF); // what it does but once in a process is done
+      if (!unseen)
+        stop("end");
       p = try_all(w, how, first, last);
       die(HANDED_OVER | (p.ended ? ENDED : 0) | (int)p.tried);
     }
     if (pid > 0 && wait(&status) == pid) {
-      if (status >= 0 && status & HANDED_OVER)
+      if (status >= 0 && (status & HANDED_OVER) == HANDED_OVER)
         p = (struct progress){status & TRIED, true, status & ENDED};
       else
-        p = bury_actor(w, how, first, last, before);
+        p = bury_actor(w, how, first, last, before, status);
     }
     if (p.ended)
       return p.tried;
@@ -425,12 +481,14 @@ sweep(const struct workload *w, enum faultline_mode how, uint64_t first, uint64_
 {
   bool works = ready(w);
   shim(FL_MARK);
-  if (works && how == FL_SITE)
-    try(w, how, first, true, true);
-  else if (works && w->stays)
+  if (works && how == FL_SITE) {
+    if (try(w, how, first, true, true).good && first == 0)
+      stop("end");
+  } else if (works && w->stays) {
     last = try_staying(w, how, first, last);
-  else if (works)
+  } else if (works) {
     last = try_all(w, how, first, last).tried;
+  }
   if (w->finish)
     w->finish();
   close_eyes();

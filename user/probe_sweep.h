@@ -61,10 +61,18 @@ struct workload {
 extern const struct workload memory_workloads[], exec_workloads[], file_workloads[],
     process_workloads[], copy_workloads[];
 
-// Whether this is an actor that makes many runs, and whether the harness may want to
-// look at the present one: not if nothing is made to fail in it.
-bool one_of_many(void);
-bool may_be_looked_at(void);
+// Whether this is an actor that stays and makes many runs, and how the present one is
+// armed.
+extern bool staying;
+extern enum faultline_mode run_mode;
+
+// Whether the harness may want to look at the present run: not if nothing is made to
+// fail in it.
+static inline bool
+may_be_looked_at(void)
+{
+  return run_mode != FL_OFF && run_mode != FL_COUNT;
+}
 
 // In the actor: from arm() on its kallocs count; disarm() returns how many were made to
 // fail. If the harness wants to look at this run, it does so in disarm(): the call has

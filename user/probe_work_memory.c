@@ -27,9 +27,9 @@ judge_fork(int pid, const struct state *before)
 {
   const char *wrong = changed(before);
   struct verdict v = judged(wrong ? CHANGED : pid < 0 ? FAILED : DONE, wrong);
-  spoil_marks(); // which are this process's own: the child must not see it
   if (pid < 0)
     return wait(0) < 0 ? v : judged(FALSE_FAILURE, "child");
+  spoil_marks(); // which are this process's own: the child must not see it
   if (may_be_looked_at())
     write(gate[1], "g", 1);
   wrong = child_heard(pid);

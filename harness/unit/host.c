@@ -34,12 +34,6 @@ struct cpu cpus[NCPU];
 static struct proc only_process = {.pid = 1, .name = "unit"};
 struct proc *running = &only_process;
 
-struct cpu *
-mycpu(void)
-{
-  return &cpus[0];
-}
-
 struct proc *
 myproc(void)
 {
