@@ -147,9 +147,9 @@ pose_exec_failed(void)
   must(exec(TEXT_FILE, argv) == -1, "exec-text");
   pose("exec-failed");
   must(!remove_text_file(), "unlink");
-  for (int i = 1; i < 20; i++)
-    argv[i] = longest + PAGE - 300; // each fits a page, all of them no stack
-  argv[20] = 0;
+  for (int i = 1; i < 31; i++)
+    argv[i] = longest + 100; // each fits a page, all of them no stack of some pages
+  argv[31] = 0;
   must(exec(program, argv) == -1, "exec-large-arguments");
   pose("exec-failed-late");
 }

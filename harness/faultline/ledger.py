@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .ctype import Array, Struct, Value
+from .ctype import Array, Struct
 from .elf import ElfImage
 from .errors import HarnessError
 from .finding import Finding, Rule, Where
@@ -122,7 +122,6 @@ class Ledger:
             )
         self.ctl, self._pages = ctl, pages
         self.elf, self.ram = elf, ram
-        self._words: memoryview | None = None  # the ledger, copied when first read whole
 
     @property
     def ready(self) -> bool:
@@ -146,7 +145,7 @@ class Ledger:
         index = (pa - RAM_BASE) // PAGE
         if not 0 <= index < len(self._pages):
             return None
-        page = self._read(index, self._pages[index])
+        page = self._read(index)
         return page if page.seq else None
 
     def is_free(self, pa: int) -> bool:
@@ -175,12 +174,24 @@ class Ledger:
         seq, live = (ctype.element.member(name)[0] // 8 for name in ("seq", "live"))
         return (self._pages.address - RAM_BASE) // 8, ctype.element.size // 8, seq, live
 
+    @functools.cached_property
+    def _stacks(self) -> tuple[int, tuple[int, int], tuple[int, int]]:
+        """Where in an entry proc is, and where each stack begins and how long it is: in
+        doublewords."""
+        ctype = self._pages.ctype
+        assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
+        proc, alloc, free = (ctype.element.member(name) for name in ("proc", "alloc", "free"))
+        assert isinstance(alloc[1], Array) and isinstance(free[1], Array)
+        return (
+            proc[0] // 8, (alloc[0] // 8, alloc[1].count), (free[0] // 8, free[1].count)
+        )  # fmt: skip
+
     def freed(self) -> Iterator[Page]:
         """Yield the pages that are free now and were not always, the last one freed first."""
         seqs, lives = self._seen()
         free = [(s, index) for index, (s, live) in enumerate(zip(seqs, lives)) if s and not live]
         for _, index in sorted(free, reverse=True):
-            yield self._read(index, self._pages[index])
+            yield self._read(index)
 
     def highest(self) -> int:
         """Return the highest page that the shim ever saw; 0 if it saw none."""
@@ -208,31 +219,23 @@ class Ledger:
     def lost(self) -> list[Page]:
         """Return the pages allocated between FL_MARK and FL_END that are still live."""
         mark, end = int(self.ctl["mark"]), int(self.ctl["end"])
-        numbers = zip(self._column("live"), self._column("seq"))
         return [
-            self._read(index, self._pages[index])
-            for index, (live, seq) in enumerate(numbers)
+            self._read(index)
+            for index, (seq, live) in enumerate(zip(*self._seen()))
             if live and mark < seq <= end
         ]
 
-    def _column(self, member: str) -> list[int]:
-        """Return a member of every entry. There are 65536: one by one they take long."""
-        ctype = self._pages.ctype
-        assert isinstance(ctype, Array) and isinstance(ctype.element, Struct)
-        if self._words is None:
-            self._words = memoryview(self._pages.bytes()).cast("Q")
-        offset, _ = ctype.element.member(member)
-        column = self._words[offset // 8 :: ctype.element.size // 8]
-        return [int(word) for word in column.tolist()]
-
-    def _read(self, index: int, value: Value) -> Page:
+    def _read(self, index: int) -> Page:
+        first, step, seq, live = self._columns
+        entry = self.ram.words[first + index * step : first + (index + 1) * step].tolist()
+        proc, (alloc, taken), (free, freed) = self._stacks
         return Page(
             RAM_BASE + index * PAGE,
-            int(value["seq"]),
-            int(value["live"]) == 1,
-            int(value["proc"]),
-            tuple(int(address) for address in value["alloc"]),
-            tuple(int(address) for address in value["free"]),
+            entry[seq],
+            entry[live] == 1,
+            entry[proc],
+            tuple(entry[alloc : alloc + taken]),
+            tuple(entry[free : free + freed]),
         )
 
 

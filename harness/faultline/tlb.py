@@ -37,6 +37,7 @@ OLDEST_QEMU = (9, 1)  # whose plugins can read registers
 LOAD_SECONDS = 60.0
 LEVELS = {2: "root", 1: "middle", 0: "last"}
 SWITCHES = ("kvmswitch", "w_satp")  # do nothing but write satp for their callers
+DISPATCH = ("syscall", "usertrap")  # from here on, two system calls look like one
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,8 @@ def place_of_change(violation: Violation, elf: ElfImage) -> Where:
 def _shared(path: list[Where], other: list[Where]) -> list[Where]:
     """Return a call path from the first function on whose one call also led to the other."""
     for i, place in enumerate(path):
+        if place.function in DISPATCH:
+            break
         for j, candidate in enumerate(other):
             # Both paths may be cut off at the outer end.
             callers = zip(path[i + 1 :], other[j + 1 :], strict=False)

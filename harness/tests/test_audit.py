@@ -211,7 +211,7 @@ BAD: dict[str, Case] = {
     "mirror-not-shrunk": (
         shrunk_without_mirror, [("mirror-stale", "growproc"), ("mapped-free-page", "growproc")],
     ),
-    "mirror-of-the-guard": (mirror_of_the_guard, [("mirror-stale", "exec")]),
+    "mirror-of-the-guard": (mirror_of_the_guard, [("mirror-guard", "exec")]),
     "mirror-of-a-failed-exec": (
         mirror_of_a_failed_exec,
         [("mirror-wrong-page", "exec"), ("mapped-free-page", "exec")],

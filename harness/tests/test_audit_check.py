@@ -47,6 +47,13 @@ def test_what_harts_have_loaded_is_looked_at_even_if_tables_are_wrong(
     assert found == ["mirror-stale", "satp-not-restored"]
 
 
+def test_an_old_entry_whose_page_has_a_new_owner_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    freed = Finding("mapped-free-page", "error", "free", Where(function="exec"))
+    assert audited(monkeypatch, [[freed], [STALE]], [[]]) == ["mapped-free-page"]
+
+
 def test_a_death_under_load_is_no_news_of_a_kernel_with_wrong_tables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,14 +8,15 @@ import pytest
 from audit_world import FREE, KSTACK, RAM_PAGES, SOURCE, STACK, World
 from conftest import Compile, FakeRam
 
+from faultline.audit import pages
 from faultline.audit.blame import Blame
-from faultline.audit.moment import CLINT, TRAPFRAME
+from faultline.audit.moment import CLINT, TRAPFRAME, Moment
 from faultline.elf import TRAMPOLINE, ElfImage
 from faultline.ledger import Ledger
 from faultline.processes import has_kernel_tables, kernel_table_member, processes
 from faultline.ram import PAGE, RAM_BASE
 from faultline.sv39 import R, U, W, X, pte_pa
-from test_audit import hart, mirror_of_the_guard
+from test_audit import hart, mirror_of_the_guard, shrunk_without_mirror
 
 TOP = RAM_BASE + RAM_PAGES * PAGE
 GLOBAL_STACKS = 0x3E_0000_0000  # where the global table has them, two pages apart
@@ -94,6 +95,12 @@ def guard_page_in_the_mirror_with_u(w: World) -> None:
     w.change(w.own[1], 2 * PAGE, set=U)
 
 
+def shrunk_by_a_page_now_another_s(w: World) -> None:
+    """Of two pages that sbrk gave back and the mirror kept, one has a new owner."""
+    shrunk_without_mirror(w)
+    w.map(w.own[1], 8 * PAGE, w.alloc("growproc", FREE), R | W, "growproc")
+
+
 def another_s_stack(w: World) -> None:
     stack = pte_pa(w.get(w.slot(w.own[0], KSTACK, "")))
     w.map(w.own[1], KSTACK - 4 * PAGE, stack, R | W, "proc_kpagetable")
@@ -110,6 +117,8 @@ def another_s_stack(w: World) -> None:
         (mirror_with_all_flags_but_u, ["mirror-executable", "mirror-executable"]),
         (mirror_that_is_only_read, []),
         (guard_page_in_the_mirror_with_u, ["kernel-pte-user"]),
+        (shrunk_without_mirror, ["mapped-free-page"]),
+        (shrunk_by_a_page_now_another_s, ["mapped-free-page"]),
         (another_s_stack, ["kstack-foreign"]),
     ],
     ids=lambda what: getattr(what, "__name__", ""),
@@ -120,6 +129,27 @@ def test_what_is_said_of_a_foreign_kernel(
     change(world)
     finish(world)
     assert [finding.rule for finding in world.audit(hart(world, world.kernel))] == rules
+
+
+@pytest.mark.parametrize(("function", "rules"), [("sys_sbrk", []), ("sys_exec", ["mapped-free-page"])])
+def test_what_a_system_call_that_did_not_end_may_still_have_unmapped(
+    compile_guest: Compile, fake_ram: FakeRam, function: str, rules: list[str]
+) -> None:
+    """A kernel that panics between freeing pages and unmapping them has one mistake, not two."""
+    calls = "FUNCTION(sys_sbrk) FUNCTION(sys_exec)\n__attribute__((aligned(4096)))"
+    source = SOURCE.replace("__attribute__((aligned(4096)))", calls)
+    world = World(ElfImage(compile_guest(source, "c")), fake_ram)
+    page = world.page(1, 6 * PAGE)
+    world.unmap(world.user[1], 6 * PAGE)
+    world.set("proc", 6 * PAGE, 2, "sz")
+    world.free(page, "sys_sbrk")
+    frame = world.alloc("growproc", FREE) + 0x100
+    world.fake.put(frame - 8, world.elf.symbols[function][0] + 4)
+    finish(world)
+    harts = (hart(world, world.kernel, s0=frame),)
+    ledger = Ledger(fake_ram.ram(), world.elf)
+    moment = Moment(fake_ram.ram(), world.elf, harts, ledger)
+    assert [finding.rule for finding in pages.apply(moment)] == rules
 
 
 @pytest.mark.parametrize(
@@ -137,6 +167,13 @@ def test_a_page_under_the_trapframe_that_the_user_may_read(
         world.map(world.user[which], va, world.alloc("allocproc", FREE), flags, "proc_pagetable")
     finish(world)
     assert sorted({finding.rule for finding in world.audit()}) == rules
+
+
+def test_why_the_clint_should_not_be_mapped_is_said(world: World) -> None:
+    clint_in_the_mirror_s_way(world)
+    finish(world)
+    (found,) = world.audit()
+    assert found.message.endswith("mirrored up to the PLIC, and the CLINT is machine mode's alone.")
 
 
 def test_the_clint_is_in_nobody_s_way_without_a_mirror(

@@ -395,6 +395,34 @@ def test_our_tests_vouch_for_the_tree_s_own(
     assert bool(found.why) == (why is not None) and (why or "") in " ".join(found.why)
 
 
+OURS_COUNT = OURS + """
+[[part.item]]
+title = "abi"
+points = 6
+kind = "check"
+check = "abi"
+off = 2
+"""
+OURS_DIED = Finding("abi-test-died", "error", "it did not survive mem", Where("u.c", 3, "mem"))
+
+
+@pytest.mark.parametrize(
+    ("findings", "earned"),
+    [
+        ([OURS_DIED, DEATH], 4),  # one mistake
+        ([OURS_DIED, FREED, DEATH, WRONG], 2),
+        ([DEATH], 0),  # before any of them
+    ],
+)
+def test_how_the_guest_died_of_our_test_is_no_other_mistake(
+    tmp_path: Path, findings: list[Finding], earned: float
+) -> None:
+    lab = load_lab(lab_file(tmp_path, OURS_COUNT))
+    by_name = {one.check: one for one in (*FULL, result("abi", *findings))}
+    (item,) = (one for one in lab.score(list(by_name.values())).items if one.title == "abi")
+    assert item.earned == earned
+
+
 @pytest.mark.parametrize("first", ["build", "boot"])
 def test_what_does_not_start_has_no_optional_items(tmp_path: Path, first: str) -> None:
     skipped = result("audit", status="skip", reason="boot did not pass")

@@ -108,6 +108,20 @@ def test_a_free_inside_a_page_shows_who_had_the_page(kernel: FakeKernel) -> None
     assert finding.evidence.count("_start()") == 2  # allocated, and freed
 
 
+def test_what_is_lost_is_read_anew_each_time(kernel: FakeKernel) -> None:
+    kernel.set("faultline_ctl", 10, "end")
+    kernel.page(PAGE_TAKEN, 5, 1)
+    ledger = kernel.ledger()
+    assert [page.seq for page in ledger.lost()] == [5]
+    kernel.set("faultline_ctl", 10, "mark")
+    kernel.set("faultline_ctl", 20, "end")
+    kernel.page(PAGE_TAKEN + PAGE, 15, 1)
+    kernel.fake.ram()  # the guest runs on, in the memory that is looked at
+    (page,) = ledger.lost()
+    assert (page.pa, page.seq, page.live) == (PAGE_TAKEN + PAGE, 15, True)
+    assert page.alloc[:2] == (kernel.call("kalloc"), kernel.call("grow"))
+
+
 def test_running_out_of_memory_is_no_refusal(kernel: FakeKernel) -> None:
     kernel.event("refused", 1, 0, live=1000)
     assert event_findings(kernel.ledger(), ()) == []

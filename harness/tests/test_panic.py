@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+from conftest import Compile, FakeRam
+
+from faultline.elf import ElfImage
 from faultline.hart import Hart, cause_words, handler_fault, machine_fault, parse_registers
-from faultline.postmortem import Panic, parse_panic
+from faultline.machine import Death, GuestDied, Machine
+from faultline.postmortem import Panic, death_finding, parse_panic
+from faultline.ram import RAM_BASE
 
 OURS = """$ forktest\r
 panic: kernel trap: load page fault\r
@@ -23,6 +30,11 @@ sepc=0x0000000080002f00 stval=0x0000000080002f00
 panic: kerneltrap
 """
 
+# A program is killed, and then the kernel panics: of itself, or in a trap of its own.
+KILLED = """usertrap(): unexpected scause 0x0000000000000002 pid=393
+            sepc=0x0000000000000000 stval=0x000000002083c40f
+"""
+
 
 @pytest.mark.parametrize(
     ("console", "panic"),
@@ -36,6 +48,8 @@ panic: kerneltrap
         ),
         (XV6, Panic("kerneltrap", scause=12, sepc=0x80002F00, stval=0x80002F00)),
         ("panic: freewalk: leaf\n", Panic("freewalk: leaf")),
+        (KILLED + "panic: freewalk: leaf\n", Panic("freewalk: leaf")),
+        (KILLED + XV6, Panic("kerneltrap", scause=12, sepc=0x80002F00, stval=0x80002F00)),
         ("panic: kfree\n  hart 0, no process\nbacktrace:\n", Panic("kfree", hart=0)),
         ("$ panic: remap", Panic("remap")),
         ("nothing to see\n", None),
@@ -44,6 +58,42 @@ panic: kerneltrap
 )  # fmt: skip
 def test_parse_panic(console: str, panic: Panic | None) -> None:
     assert parse_panic(console) == panic
+
+
+GUEST = """\
+#define FUNCTION(name) __attribute__((noinline)) void name(void) { asm volatile("nop; nop; nop"); }
+FUNCTION(panic) FUNCTION(freewalk) FUNCTION(exit) FUNCTION(timervec) FUNCTION(kernelvec)
+FUNCTION(kerneltrap) FUNCTION(devintr)
+void _start(void) { for (;;) freewalk(); }
+"""
+FRAME = RAM_BASE + 0x10100
+
+
+@pytest.mark.parametrize(
+    ("pc", "mepc", "sepc", "stack"),
+    [
+        ("panic", "exit", "exit", ["freewalk", "exit"]),
+        ("timervec", "panic", "exit", ["freewalk", "exit"]),
+        ("devintr", "exit", "panic", ["kerneltrap", "kernelvec", "freewalk", "exit"]),
+    ],
+    ids=["nothing", "a-timer-interrupt", "a-software-interrupt"],
+)
+def test_where_it_panicked_is_known_whatever_interrupts_the_end(
+    compile_guest: Compile, fake_ram: FakeRam, pc: str, mepc: str, sepc: str, stack: list[str]
+) -> None:
+    elf = ElfImage(compile_guest(GUEST, "c"))
+    at = {name: elf.symbols[name][0] + 4 for name in {pc, mepc, sepc, *stack}}
+    for index, function in enumerate(stack):
+        fake_ram.put(FRAME + index * 0x40 - 8, at[function])
+        above = FRAME + (index + 1) * 0x40 if index + 1 < len(stack) else 0
+        fake_ram.put(FRAME + index * 0x40 - 16, above)
+    registers = {"pc": at[pc], "mepc": at[mepc], "sepc": at[sepc], "s0": FRAME, "satp": 0}
+    death = Death("panic", "freewalk: leaf", "panic: freewalk: leaf\n", (Hart(0, registers),))
+    machine = cast(Machine, SimpleNamespace(ram=fake_ram.ram()))
+    finding = death_finding(GuestDied(machine, death), elf)
+    assert finding.where.function == "freewalk"
+    path = finding.evidence.partition("hart 0")[0]
+    assert path.index("freewalk()") < path.index("exit()") and "kernelvec" not in path
 
 
 REGISTERS = """\r

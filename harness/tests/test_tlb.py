@@ -144,6 +144,7 @@ __attribute__((noinline)) void unmap(void) { asm volatile("nop; nop; nop"); }
 __attribute__((noinline)) void dealloc(void) { asm volatile("nop; nop; nop"); }
 __attribute__((noinline)) void kvmswitch(void) { asm volatile("nop; nop; nop"); }
 __attribute__((noinline)) void run(void) { asm volatile("nop; nop; nop"); }
+__attribute__((noinline)) void syscall(void) { asm volatile("nop; nop; nop"); }
 """
 
 
@@ -169,6 +170,16 @@ def test_two_calls_of_one_function_are_not_the_same(compile_guest: Compile) -> N
 def test_what_another_path_freed_is_where_it_was_changed(compile_guest: Compile) -> None:
     elf = ElfImage(compile_guest(SWITCHING, "c"))
     text = freed_reachable(elf, ["unmap", "grow"], ["kfree", "dealloc", "run"], left=False)
+    (found,) = findings(read_report(BEGIN + text), elf)
+    assert found.where.function == "unmap"
+
+
+def test_two_system_calls_are_not_one(compile_guest: Compile) -> None:
+    """The page was unmapped and freed, given to somebody else, and freed by another call."""
+    elf = ElfImage(compile_guest(SWITCHING, "c"))
+    text = freed_reachable(
+        elf, ["unmap", "grow", "syscall"], ["kfree", "run", "syscall"], left=False
+    )
     (found,) = findings(read_report(BEGIN + text), elf)
     assert found.where.function == "unmap"
 

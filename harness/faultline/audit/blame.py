@@ -9,6 +9,7 @@ table.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from ..ctype import Scalar
@@ -45,7 +46,6 @@ class Blame:
         self.foreign = foreign
         self._pages: dict[int, Page | None] = {}
         self._asked: dict[tuple[tuple[int, ...], tuple[str, ...]], Where] = {}
-        self._paths: dict[tuple[int, ...], list[Where]] = {}
 
     def page(self, pa: int) -> Page | None:
         """Return the ledger's entry of the page that holds `pa`; None if it has none."""
@@ -56,10 +56,17 @@ class Blame:
 
     def is_free(self, pa: int) -> bool:
         """Tell whether a page is not allocated: freed, or never allocated at all."""
-        if not self.ledger.ready or not self.ledger.ram.holds(pa):
-            return False
-        end = self.ledger.elf.address("end")
-        return not self.ledger.is_live(pa) and end is not None and pa >= end
+        return (
+            self._end is not None
+            and pa >= self._end
+            and self.ledger.ram.holds(pa)
+            and not self.ledger.is_live(pa)
+        )
+
+    @functools.cached_property
+    def _end(self) -> int | None:
+        """Where the kernel ends; None if there is no ledger, or that is not known."""
+        return self.ledger.elf.address("end") if self.ledger.ready else None
 
     def asked(self, *pages: int, skip: Iterable[str] = ()) -> Where:
         """Return who asked for the first of these pages of which that is known."""
@@ -85,6 +92,11 @@ class Blame:
                 return place
         return Where()
 
+    def freed_in(self, pa: int, functions: set[str]) -> bool:
+        """Tell whether a page was freed by one of these functions, or on their behalf."""
+        page = self.page(pa)
+        return page is not None and self._through(page.free, functions)
+
     def newest(self, pages: Iterable[int]) -> int:
         """Return the page that was allocated last."""
         return max(pages, key=lambda pa: (found.seq if (found := self.page(pa)) else 0, pa))
@@ -109,29 +121,41 @@ class Blame:
         return any(place.function in functions for place in self._path(stack))
 
     def _path(self, stack: tuple[int, ...]) -> list[Where]:
-        if stack not in self._paths:
-            places = call_path(self.ledger.elf, stack)
-            while places and _shim(places[0]):
-                places.pop(0)
-            self._paths[stack] = places
-        return self._paths[stack]
+        return _path(self.ledger.elf, stack)
 
     def _innermost(self, stack: tuple[int, ...], skip: Iterable[str]) -> Where | None:
-        unwanted = frozenset(skip)
-        places = [place for place in self._path(stack) if not _shim(place)]
-        decided = [
-            place
-            for place in places
-            if place.function not in unwanted and not self._is_told_where(place.function or "")
-        ]
-        return decided[0] if decided else places[-1] if places else None
+        return _innermost(self.ledger.elf, stack, frozenset(skip), self.foreign)
 
-    def _is_told_where(self, function: str) -> bool:
-        """Tell whether somebody's function is told which page table to work on."""
-        return self.foreign and any(
-            isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES
-            for ctype in self.ledger.elf.parameters(function)[:TABLE_PARAMETERS]
-        )
+
+# What follows says the same of a stack at every moment, and a sweep asks at hundreds.
+@functools.lru_cache(maxsize=4096)
+def _path(elf: ElfImage, stack: tuple[int, ...]) -> list[Where]:
+    places = call_path(elf, stack)
+    while places and _shim(places[0]):
+        places.pop(0)
+    return places
+
+
+@functools.lru_cache(maxsize=4096)
+def _innermost(
+    elf: ElfImage, stack: tuple[int, ...], unwanted: frozenset[str], foreign: bool
+) -> Where | None:
+    places = [place for place in _path(elf, stack) if not _shim(place)]
+    decided = [
+        place
+        for place in places
+        if place.function not in unwanted
+        and not (foreign and _is_told_where(elf, place.function or ""))
+    ]
+    return decided[0] if decided else places[-1] if places else None
+
+
+def _is_told_where(elf: ElfImage, function: str) -> bool:
+    """Tell whether somebody's function is told which page table to work on."""
+    return any(
+        isinstance(ctype, Scalar) and ctype.to in TABLE_TYPES
+        for ctype in elf.parameters(function)[:TABLE_PARAMETERS]
+    )
 
 
 def _shim(place: Where) -> bool:

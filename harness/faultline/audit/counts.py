@@ -8,7 +8,7 @@ from ..ctype import Value
 from ..finding import Finding, Rule, Where
 from ..ram import PAGE
 from .blame import defined
-from .freelist import FreeList, free_lists
+from .freelist import FreeList
 from .moment import Moment
 
 FREELIST_BROKEN = Rule(
@@ -52,7 +52,7 @@ def apply(moment: Moment) -> Iterator[Finding]:
     """Yield what does not agree. Only for a moment in which nobody is at work."""
     if not moment.quiet or not moment.ledger.ready:
         return
-    free = free_lists(moment.ram, moment.elf)
+    free = moment.free
     if free is not None:
         yield from _list(moment, free)
     if moment.ledger.total:

@@ -195,12 +195,21 @@ def _finding(
     )
 
 
+def _in_the_way(leaf: Leaf) -> str:
+    """Return why a device must not be mapped there, if it lies among user memory."""
+    if leaf.va >= USERTOP or not is_device(leaf.pa):
+        return ""
+    if CLINT <= leaf.pa < CLINT_END:
+        return ": user memory is mirrored up to the PLIC, and the CLINT is machine mode's alone"
+    return ": user memory is mirrored up to the PLIC"
+
+
 _WORDS: dict[Rule, Callable[[Leaf], str]] = {
     KERNEL_PTE_USER: lambda leaf: f"has PTE_U set ({permissions(leaf.pte)})",
     KERNEL_WX: lambda leaf: f"is mapped {permissions(leaf.pte)}"
     + ("" if leaf.pte & X else ", and is the kernel's text"),
     KERNEL_MAP_EXTRA: lambda leaf: f"is mapped to 0x{leaf.pa:x} ({permissions(leaf.pte)}), and "
-    "should not be mapped",
+    f"should not be mapped{_in_the_way(leaf)}",
     KERNEL_MAP_DIFFERS: lambda leaf: f"is mapped to 0x{leaf.pa:x} ({permissions(leaf.pte)}), and "
     f"should be to 0x{pte_pa(leaf.model):x} ({permissions(leaf.model)})",
 }

@@ -13,8 +13,9 @@ from ..ledger import Ledger
 from ..processes import Process, kernel_root, processes
 from ..ram import PAGE, Ram
 from ..sv39 import R, V, W, X
+from ..unwind import call_path, return_addresses
 from .blame import Blame
-from .freelist import free_lists
+from .freelist import FreeList, free_lists
 from .tables import Leaf, Model, Space, read_space
 
 TRAPFRAME = TRAMPOLINE - PAGE
@@ -113,6 +114,11 @@ class Moment:
         return any(owner.kernel for owner in self.owners)
 
     @functools.cached_property
+    def free(self) -> FreeList | None:
+        """The kernel's free lists, or None if it is not known where those are."""
+        return free_lists(self.ram, self.elf)
+
+    @functools.cached_property
     def top(self) -> int:
         """The end of the RAM that the kernel uses: all of it, or up to its PHYSTOP.
 
@@ -123,9 +129,8 @@ class Moment:
         if self.reference or not self.ledger.ready:
             return end
         known = self.ledger.highest()
-        listed = free_lists(self.ram, self.elf)
-        if listed is not None:
-            last = listed.listed.rfind(b"\1")
+        if self.free is not None:
+            last = self.free.listed.rfind(b"\1")
             known = max(known, self.ram.base + last * PAGE)
         return known + PAGE if known else end
 
@@ -133,6 +138,15 @@ class Moment:
     def blame(self) -> Blame:
         """Who is responsible for which page."""
         return Blame(self.ledger, foreign=not self.reference)
+
+    @functools.cached_property
+    def under_way(self) -> set[str]:
+        """The system calls that harts are in the middle of, by their functions' names."""
+        if self.quiet:
+            return set()
+        stacks = [return_addresses(self.ram, self.elf, hart) for hart in self.harts]
+        functions = {p.function or "" for stack in stacks for p in call_path(self.elf, stack)}
+        return {name for name in functions if name.startswith("sys_")}
 
     @functools.cached_property
     def layout(self) -> Layout | None:

@@ -125,6 +125,8 @@ def _free_pages(moment: Moment, name: str, space: Space) -> Iterator[Finding]:
     groups: dict[Where, list[Leaf]] = {}
     for leaf in space.leaves:
         if leaf.va != leaf.pa and moment.blame.is_free(leaf.pa):
+            if not moment.reference and moment.blame.freed_in(leaf.pa, moment.under_way):
+                continue  # who unmaps it afterwards has not come so far
             groups.setdefault(moment.blame.freed(leaf.pa), []).append(leaf)
     for where, leaves in groups.items():
         first = leaves[0]

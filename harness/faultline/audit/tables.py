@@ -7,6 +7,7 @@ differs becomes a Leaf.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import struct
 from collections.abc import Iterable, Iterator
@@ -36,11 +37,13 @@ DEVICES = (
     (0x1010_0000, 0x1010_1000),  # fw_cfg
     (0x3000_0000, 0x8000_0000),  # PCIe
 )
+_FIRSTS = [first for first, _ in DEVICES]  # in order
 
 
 def is_device(pa: int) -> bool:
     """Tell whether a device answers at a physical address."""
-    return any(first <= pa < end for first, end in DEVICES)
+    place = bisect.bisect(_FIRSTS, pa) - 1
+    return place >= 0 and pa < DEVICES[place][1]
 
 
 def span(level: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..audit import RULES, audit_moment, satp
+from ..audit.mirror import MIRROR_STALE
 from ..audit.moment import Moment
+from ..audit.pages import MAPPED_FREE_PAGE
 from ..bench import Bench
 from ..finding import Finding
 from ..hart import Hart
@@ -27,6 +29,8 @@ ROUNDS = 1000  # of a load that makes and frees tables; it is started again when
 SETTLE = 0.002  # wall seconds between two looks whether the guest is idle
 PATIENCE = 500  # such looks
 LOOKS = 50  # at a machine on which there will be no shell
+# How what was seen once shows later: the page that an old entry leads to is given out again.
+LATER = {MAPPED_FREE_PAGE.name: MIRROR_STALE.name}
 
 class PoseFailed(Exception):
     """The probe could not take up its next pose; names the call that failed."""
@@ -70,7 +74,8 @@ def ask(bench: Bench) -> None:
 def new_findings(found: list[Finding], known: set[str]) -> list[Finding]:
     """Return what one look has found, without the rules that were broken at earlier ones,
     for a mistake has consequences; and each rule once for each function."""
-    fresh = {(f.rule, f.where.function): f for f in reversed(found) if f.rule not in known}
+    told = known | {LATER[rule] for rule in known if rule in LATER}
+    fresh = {(f.rule, f.where.function): f for f in reversed(found) if f.rule not in told}
     known |= {rule for rule, _ in fresh}
     return list(reversed(fresh.values()))
 

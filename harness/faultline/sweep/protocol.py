@@ -5,6 +5,7 @@
     @NONCE stop n=7 after                 it waits, right after the call
     @NONCE n=7 fired=1 result=failed lost=0 sane=1
     @NONCE stop n=7 end                   it waits, when all is undone
+    @NONCE stop n=0 end                   likewise, after a run in which nothing has failed
     @NONCE sweep fork done n=32
 
 Not every n has a line of its own: those between two lines were as they should be.

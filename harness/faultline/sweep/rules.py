@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..finding import Finding, Rule
+from ..finding import Finding, Rule, Where
 
 _ARM = (
     "break __wrap_kalloc if faultline_ctl.calls + 1 == faultline_ctl.n\n"
@@ -39,7 +39,7 @@ HANG = Rule(
     _ARM + "continue                   # and, when it hangs, ctrl-C\n"
     "info threads               # a thread is a hart\n"
     "thread apply all backtrace 6\n"
-    "print *mycpu()             # noff, intena: are interrupts off?",
+    "print cpus[$tp]            # noff, intena: are interrupts off?",
 )
 LEAK = Rule(
     "alloc-failure-leak",
@@ -186,7 +186,9 @@ OF_DEATH = {
 }
 
 
-def cannot_run(workloads: Sequence[str], what: str, evidence: str) -> Finding:
+def cannot_run(
+    workloads: Sequence[str], what: str, evidence: str, where: Where | None = None
+) -> Finding:
     """Return what is to be said of workloads that do not work although nothing fails, all for
     the same reason."""
     place = what.partition(":")[2]
@@ -200,6 +202,7 @@ def cannot_run(workloads: Sequence[str], what: str, evidence: str) -> Finding:
     several = len(workloads) > 1
     return CANNOT_RUN.finding(
         f"The workload{'s' * several} `{names}` {'do' if several else 'does'} not work although no "
-        f"allocation fails: {what}.",
+        f"allocation is made to fail: {what}.",
+        where=where or Where(),
         evidence=evidence,
     )

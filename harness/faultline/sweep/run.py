@@ -10,7 +10,7 @@ from ..audit.satp import RULES as SATP_RULES
 from ..bench import Bench
 from ..checks import Unchecked
 from ..checks.audit import at_rest, new_findings
-from ..finding import Finding
+from ..finding import Finding, Where
 from ..machine import PROMPT, GuestDied, Machine
 from ..postmortem import death_finding
 from ..trust import Counts, counts, inconsistencies, settled, tampered
@@ -26,6 +26,7 @@ from .protocol import Begun, CannotRun, Done, Event, Ran, Stopped, line_pattern,
 # Guest seconds that one n may take, and its workload at the beginning, three times. Most need
 # less than one; but a kernel may be slow where a workload takes all memory there is.
 SILENCE, FIRST_SILENCE = 20.0, 400.0
+UNSTEADY = 5  # times that, where the guest's clock is the host's: with several harts
 MAX_BOOTS = 24  # of one workload in one mode, unless the sweep is to be exhaustive
 # Of all that is swept of somebody's tree: it may die wherever one looks. What then follows may
 # cost one boot each.
@@ -46,6 +47,7 @@ class Machines:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.fresh = True  # nothing was swept on it yet
+        self.one_hart = (bench.harts or 1) == 1
         self._open = ExitStack()
         self._machine: Machine | None = None
 
@@ -58,8 +60,8 @@ class Machines:
     def get(self) -> Machine:
         """Return a machine at the shell's prompt."""
         if self._machine is None:
-            one_hart = (self.bench.harts or 1) == 1
-            self._machine = self._open.enter_context(self.bench.machine(icount=one_hart))
+            machine = self.bench.machine(icount=self.one_hart)
+            self._machine = self._open.enter_context(machine)
             self._machine.wait_prompt()
             self.fresh = True
         return self._machine
@@ -73,9 +75,9 @@ class Machines:
 class WorkloadFails(Exception):
     """The workload cannot be swept: it does not work although no allocation fails."""
 
-    def __init__(self, what: str, evidence: str = "") -> None:
+    def __init__(self, what: str, evidence: str = "", where: Where | None = None) -> None:
         super().__init__(what)
-        self.evidence = evidence
+        self.evidence, self.where = evidence, where or Where()
 
 
 class Distrusted(Exception):
@@ -98,6 +100,7 @@ class Sweep:
     deaths: Deaths = field(default_factory=Deaths)
     known: dict[int, Path] = field(default_factory=dict)  # call paths by their numbers
     unswept: dict[str, tuple[tuple[str, ...], Finding]] = field(default_factory=dict)
+    usual: set[str] = field(default_factory=set)  # audit rules broken without any failure, too
     boots: int | None = None  # that are left for all there is to sweep; None: no such limit
 
     def spend(self, boots: int) -> None:
@@ -116,7 +119,7 @@ class Sweep:
             _Sweeper(self, Round(workload, mode)).run()
         except WorkloadFails as fails:
             self.machines.give_up()
-            self._not_swept(workload, str(fails), fails.evidence)
+            self._not_swept(workload, fails)
             return False
         except Distrusted as distrusted:
             self.machines.give_up()
@@ -124,16 +127,17 @@ class Sweep:
             return False
         return True
 
-    def _not_swept(self, workload: str, what: str, evidence: str) -> None:
+    def _not_swept(self, workload: str, fails: WorkloadFails) -> None:
         """Note a workload that cannot be swept: one finding for all for which it is the same."""
         names: tuple[str, ...] = (workload,)
-        found = rules.cannot_run(names, what, evidence)
+        what = str(fails)
+        found = rules.cannot_run(names, what, fails.evidence, fails.where)
         if found.rule != rules.BOUNDARY.name:  # that is said of each by itself
             before = self.unswept.get(what)
             if before is not None and before[1] in self.other:  # else it was told already
                 self.other.remove(before[1])
                 names = (*before[0], workload)
-                found = rules.cannot_run(names, what, evidence)
+                found = rules.cannot_run(names, what, fails.evidence, fails.where)
             self.unswept[what] = names, found
         self.other.append(found)
 
@@ -171,7 +175,6 @@ class _Sweeper:
         self.sweep, self.at, self.bench = sweep, at, sweep.bench
         self.tally = sweep.causes.tally(at)
         self.paths = Paths()
-        self.usual: set[str] = set()  # audit rules that are broken without any failure, too
         self.cost = 0  # boots
         self.counted = 0  # kallocs that the workload makes, as the probe says
         self.lost = 0  # pages of this machine
@@ -252,7 +255,7 @@ class _Sweeper:
             match = machine.expect(
                 wanted,
                 f"the probe's n={leg.next}",
-                self.silence,
+                self.silence if leg.begun else FIRST_SILENCE,
                 alive=lambda: memory.armed().tried,
             )
             if match[1] is None:
@@ -260,6 +263,8 @@ class _Sweeper:
             event = parse(match[1])
             if isinstance(event, Begun) and not leg.first:
                 self.silence = max(SILENCE, machine.guest_seconds() - start)
+                if not self.sweep.machines.one_hart:
+                    self.silence *= UNSTEADY
             if isinstance(event, Done):
                 return self._done(machine, memory, leg, event)
             following = self._take(machine, memory, leg, event)
@@ -287,6 +292,10 @@ class _Sweeper:
         elif isinstance(event, Stopped) and event.after:
             self._look(machine, memory, leg, event.n)
             machine.send("")
+        elif isinstance(event, Stopped) and event.n == 0:
+            found = self._audit(machine, f"after `{self.at.workload}`")
+            self.sweep.usual |= {one.rule for one in found}
+            machine.send("")
         elif isinstance(event, Stopped):
             if event.n > leg.tried:  # its line, a bad one, could not be read
                 leg.unread = True
@@ -304,17 +313,20 @@ class _Sweeper:
         """Audit the machine right after the call."""
         armed = memory.armed()
         leg.path = n, memory.path(armed.stack) if armed.fired else ()
-        try:
-            found = self.sweep.audit(
-                self.bench, machine, f"right after `{self.at.workload}` with its kalloc {n} refused"
-            )
-        except Unchecked:  # this kernel does not say enough of itself
-            return
-        # What a hart has loaded depends on when it is looked at, not on what has failed.
-        found = [one for one in found if one.rule not in HARTS]
+        found = self._audit(
+            machine, f"right after `{self.at.workload}` with its kalloc {n} refused"
+        )
         if not armed.fired:
-            self.usual |= {one.rule for one in found}
+            self.sweep.usual |= {one.rule for one in found}
         leg.looked = found
+
+    def _audit(self, machine: Machine, when: str) -> list[Finding]:
+        try:
+            found = self.sweep.audit(self.bench, machine, when)
+        except Unchecked:  # this kernel does not say enough of itself
+            return []
+        # What a hart has loaded depends on when it is looked at, not on what has failed.
+        return [one for one in found if one.rule not in HARTS]
 
     def _lived(self, leg: _Leg, end: int) -> None:
         """Note that all since the last line were survived, up to the one before `end`."""
@@ -338,7 +350,7 @@ class _Sweeper:
         if ran.lost:
             self.lost += max(0, ran.lost)
             failures += loss_failures(memory, ran, path)
-        for found in new_findings(leg.looked, set(self.usual)):
+        for found in new_findings(leg.looked, set(self.sweep.usual)):
             failures.append(audit_failure(found, path))
             leg.spoiled = found.rule
         leg.looked = []
@@ -478,4 +490,4 @@ class _Sweeper:
 
 def _dies_anyway(died: GuestDied, bench: Bench) -> WorkloadFails:
     death = death_finding(died, bench.elf)
-    return WorkloadFails(death_words(death), death.evidence)
+    return WorkloadFails(death_words(death), death.evidence, death.where)
