@@ -46,7 +46,7 @@ MIRROR_GUARD = Rule(
     "guard's has none already, and so looks like all others.",
     "Where entries are copied to the mirror, leave out those without PTE_U.",
     AT_POSE
-    + "print/x *walk($p->pagetable, ADDRESS, 0)  # V without U (0x10): closed to the user\n"
+    + "print/x *walk($p->pagetable, ADDRESS, 0)  # V, and not U (0x10)?\n"
     "print/x *walk($p->kpagetable, ADDRESS, 0)  # should be 0",
 )
 MIRROR_WRONG_PAGE = Rule(
