@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from .. import expected
@@ -57,11 +58,15 @@ def compare(run: Run, *, everything: bool, accept: bool) -> int:
         print(difference)
     if accept:
         expected.save(EXPECTED, expected.accepted(before, run.targets, everything=everything))
-        print(f"{place}: {len(found)} verdicts changed" if found else f"{place}: no change")
+        print(f"{place}: {_verdicts(found)} changed" if found else f"{place}: no change")
         return EXIT_AS_EXPECTED
     if found:
         print(
-            f"{len(found)} of the verdicts differ from {place}; if that is right, "
-            "`make matrix ACCEPT=1` makes them the expected ones"
+            f"{_verdicts(found)} not as in {place}; if that is right, "
+            "`make matrix ACCEPT=1` makes the run's the expected ones"
         )
     return EXIT_NOT if found else EXIT_AS_EXPECTED
+
+
+def _verdicts(found: Sequence[object]) -> str:
+    return f"{len(found)} verdict{'s' * (len(found) != 1)}"
