@@ -115,6 +115,10 @@ void close_eyes(void);
 struct state look(void);
 const char *changed(const struct state *before);
 
+// Write to each page that a run writes to: a kernel that copies on write gives this
+// process its own ones now, and not while somebody counts.
+void own_pages(void);
+
 // Grow by so many pages and mark each, as what changed() has to find again. A process
 // that has done so only marks them anew. False if that cannot be done.
 bool grow_marked(int pages);

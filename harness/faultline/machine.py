@@ -87,12 +87,19 @@ class Machine(Emulator):
         wanted = [re.compile(pattern), re.compile(PANIC)]
         deadline = time.monotonic() + limits.wall
         begun = self.processor_seconds() if effort is not None else 0.0
+        skipped = ""
         while True:
             index = spawn.expect([*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
             if index == 0:
                 match = spawn.match
                 assert isinstance(match, re.Match)
-                self.skipped = str(spawn.before).replace("\r", "")
+                skipped += str(spawn.before)
+                # Where only the end of much output is searched, that end's edge is no beginning.
+                edge = skipped[-1:] if match.start() == 0 else ""
+                if edge and not wanted[0].search(edge + match[0]):
+                    skipped += match[0]
+                    continue
+                self.skipped = skipped.replace("\r", "")
                 return match
             if index == 1:
                 assert isinstance(spawn.match, re.Match)

@@ -53,10 +53,10 @@ class Store:
         """Keep a result. That it cannot be kept is no reason to stop."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            with os.fdopen(number, "w", encoding="utf-8") as out:
-                json.dump(encode(result), out)
-            os.replace(name, self._path(key))
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as new:
+                entry = Path(new) / "entry"
+                entry.write_text(json.dumps(encode(result)), "utf-8")
+                os.replace(entry, self._path(key))
         except OSError:
             return
 

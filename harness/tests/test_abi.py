@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -228,6 +228,31 @@ def test_what_was_not_run_is_said(
     left = names[machines:]
     assert found[-1].message.startswith(f"{len(left)} of our tests were not run: {why}")
     assert found[-1].evidence == "Not run: " + ", ".join(left)
+
+
+def test_a_kernel_that_boots_not_with_our_tests_has_not_run_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boots = iter([True, False])
+    seen: list[Finding] = []
+
+    def wait_prompt(machine: RecordedMachine) -> str:
+        if not next(boots):
+            raise GuestDied(cast(Machine, machine), Death("panic", "no", ""))
+        return ""
+
+    def run(self: Runs, chosen: Sequence[str]) -> Iterator[Finding]:
+        for one in run_all(self, chosen):
+            seen.append(one)
+            yield one
+
+    run_all = Runs.run
+    monkeypatch.setattr(Runs, "run", run)
+    monkeypatch.setattr(RecordedMachine, "wait_prompt", wait_prompt)
+    death = Death("panic", "kerneltrap", "")
+    with pytest.raises(GuestDied):
+        findings(lambda name, nth: death if name == "a" else PASS, "abc", monkeypatch)
+    assert (seen[-1].rule, seen[-1].evidence) == ("abi-test-unfinished", "Not run: b, c")
 
 
 # A real kernel ----------------------------------------------------------------------------

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from pexpect.spawnbase import SpawnBase
 
 from faultline.console import ConsoleLog
+from faultline.emulator import WINDOW
+from faultline.machine import Machine
+from faultline.qemu import Config
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,19 @@ def test_the_text_grows_and_has_plain_line_ends() -> None:
     assert log.text() == "one"
     log.write("\ntwo\r\n")
     assert log.text() == log.text() == "one\ntwo\n"
+
+
+def test_the_edge_of_what_is_searched_begins_no_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(Config(tmp_path / "kernel"), tmp_path)
+    line = "it costs "
+    rest = "$ 5" + "." * (WINDOW - 3)  # what is searched when all of it has come
+    pieces = [line, rest[: WINDOW // 2], rest[WINDOW // 2 :], "\r\n$ "]
+    guest = SpawnBase(searchwindowsize=WINDOW, encoding="utf-8")
+    monkeypatch.setattr(guest, "read_nonblocking", lambda size, timeout: pieces.pop(0))
+    monkeypatch.setattr(machine, "_running", lambda: guest)
+    assert machine.wait_prompt() == line + rest
+    for first in ("$ ", "\n$ "):  # and at the very beginning there is one
+        pieces.append(first)
+        assert machine.wait_prompt() == ""

@@ -27,6 +27,7 @@ from faultline.finding import Finding, Table, Where
 from faultline.grade import Plan
 from faultline.lab import Lab, load_lab
 from faultline.many import Event, chosen, each, listed, run_each, status_of
+from faultline.lifeline import Interrupted
 from faultline.manystore import Store, content_hash, decode, encode
 from faultline.reports import csv_report
 from faultline.sweep.protocol import Choice
@@ -119,6 +120,18 @@ def test_what_cannot_be_read_is_not_known(tmp_path: Path, text: str) -> None:
 def test_a_store_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     Store(tmp_path / "file").put("key", PASSED)
+
+
+def test_an_interruption_leaves_nothing_but_whole_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(value: object) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(manystore, "encode", interrupted)
+    with pytest.raises(Interrupted):
+        Store(tmp_path).put("key", PASSED)
+    assert not list(tmp_path.iterdir())
 
 
 def test_values_of_another_type_are_refused() -> None:

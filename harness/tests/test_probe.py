@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from conftest import ROOT
 from faultline.bench import Bench
 from faultline.build import build_clean, build_variant
 from faultline.catalogue import load_fault
+from faultline.ctype import Value
 from faultline.ledger import Ledger
 from faultline.machine import PROMPT, Machine
 
@@ -21,8 +22,13 @@ SILENT_RUNS = 16  # good ones may go without a line
 LINE = r"n=(\d+) fired=(\d+) result=(\S+) lost=(-?\d+) sane=([01])"
 
 
-def sweep(machine: Machine, nonce: str, words: str) -> list[str]:
-    """Sweep without looking at anything; return what the probe said, line by line."""
+def sweep(
+    machine: Machine, nonce: str, words: str, at: Mapping[str, Callable[[], None]] | None = None
+) -> list[str]:
+    """Sweep without looking at anything; return what the probe said, line by line.
+
+    `at` has what is to be done at a stop.
+    """
     machine.send(f"probe {nonce} sweep {words}")
     said: list[str] = []
     while True:
@@ -31,6 +37,7 @@ def sweep(machine: Machine, nonce: str, words: str) -> list[str]:
             return said
         said.append(match[1])
         if match[1].startswith("stop"):
+            (at or {}).get(match[1], lambda: None)()
             machine.send("")
 
 
@@ -108,3 +115,47 @@ def test_lost_pages_are_counted(bench: Bench, tmp_path: Path) -> None:
     assert len(ran) == 1
     assert ran[0][3] == "failed" and int(ran[0][4]) > 0
     assert said[-2] == "stop n=14 end"
+
+
+def poke(machine: Machine, value: Value, number: int) -> None:
+    """Write a doubleword to the guest's memory."""
+    machine.stop()
+    with (machine.folder / "ram").open("r+b") as file:
+        file.seek(value.address - machine.ram.base)
+        file.write(number.to_bytes(8, "little"))
+    machine.resume()
+
+
+def test_an_actor_that_cannot_be_started_is_a_bad_result_and_not_the_end(bench: Bench) -> None:
+    with bench.machine() as machine:
+        machine.wait_prompt()
+        ctl = Ledger(machine.ram, bench.elf).ctl
+
+        def lose_a_page() -> None:  # then the actor hands over to the next
+            poke(machine, ctl["live"], int(ctl["live"]) + 1)
+
+        def let_fork_fail() -> None:  # the first kalloc of the process that starts actors
+            processes = bench.elf.variable(machine.ram, "proc")
+            assert processes is not None
+            probes = [
+                one for one in processes
+                if one["name"].text() == "probe" and one["state"].enumerator() != "UNUSED"
+            ]  # fmt: skip
+            parents = {int(one["parent"]) for one in probes}
+            (sweeper,) = parents & {one.address for one in probes}
+            poke(machine, ctl["calls"], 0)
+            poke(machine, ctl["armed"], sweeper)
+
+        at = {"stop n=1 after": lose_a_page, "stop n=1 end": let_fork_fail}
+        said = sweep(machine, bench.nonce, "sbrkbig nth 1 3", at)
+    assert said[1:] == [
+        "stop n=0 end",
+        "stop n=1 after",
+        "n=1 fired=1 result=failed lost=1 sane=1",
+        "stop n=1 end",
+        "n=2 fired=0 result=changed:fork lost=0 sane=1",
+        "stop n=2 end",
+        "stop n=0 end",  # the next actor
+        "n=3 fired=1 result=failed lost=0 sane=1",
+        "sweep sbrkbig done n=3",
+    ]

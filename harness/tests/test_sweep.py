@@ -29,10 +29,11 @@ from faultline.reports.terminal import grid
 from faultline.sweep import run, rules
 from faultline.sweep.causes import Causes, Failure, Round
 from faultline.sweep.groups import LIVED, Deaths, Paths, ranges
+from faultline.sweep.machines import Machines
 from faultline.sweep.protocol import (
     Begun, CannotRun, Choice, Done, Ran, Stopped, line_pattern, parse, workloads,
 )  # fmt: skip
-from faultline.sweep.run import Machines, Sweep
+from faultline.sweep.run import Sweep
 
 NONCE = "0123"
 
@@ -279,7 +280,8 @@ class Behaviour:
     """How a kernel's workload goes: who asks for each page, and what its failure does.
 
     Of `does`, panic, hang and gone end the machine or the probe; quiet frees a page twice
-    without a bad result; anything else is the end of the result line.
+    without a bad result; with unstarted, nothing runs; anything else is the end of the result
+    line.
     """
 
     asks: list[str]
@@ -368,9 +370,14 @@ class Guest:
         n = first
         while True:
             fired = int(1 <= n <= len(asks))
+            done = does.get(n, "")
+            if done == "unstarted":
+                yield self._say(f"n={n} fired=0 result=changed:fork lost=0 sane=1")
+                yield self._say(f"stop n={n} end")
+                n += 1
+                continue
             self._arm(n, fired)
             yield self._say(f"stop n={n} after")
-            done = does.get(n, "")
             if done in ("panic", "hang"):
                 yield Death(done, "out of memory", "panic: out of memory\n")
             if done == "gone":
@@ -575,6 +582,15 @@ def test_a_bad_result_that_could_not_be_read_is_not_taken_for_a_good_one(swept: 
     assert (row(one)["survived"], row(one)["failed"], row(one)["not tried"]) == (2, 1, 0)
 
 
+def test_a_run_whose_process_could_not_be_started_is_no_good_one(swept: Swept) -> None:
+    one, boots = swept(Behaviour(["grow"] * 3, {2: "unstarted"}))
+    (finding,) = one.causes.findings()
+    assert (finding.rule, boots.count) == ("alloc-failure-changed-state", 1)
+    assert "the process that was to make the call next cannot be started" in finding.message
+    assert "n = 2\n" in finding.evidence
+    assert (row(one)["survived"], row(one)["failed"], row(one)["not tried"]) == (2, 1, 0)
+
+
 def test_a_wrong_free_among_those_without_a_line_is_traced_to_its_n(swept: Swept) -> None:
     asks = ["grow"] * 4 + ["_start"] + ["grow"] * 4
     one, _ = swept(Behaviour(asks, {5: "quiet"}, says_every=4))
@@ -701,6 +717,32 @@ def test_what_a_run_without_a_failure_leaves_behind_is_not_laid_to_an_allocation
     for workload in workloads:
         assert one.round(workload, "nth")
     assert list(one.causes.findings()) == [] and boots.count == 1
+    _, note = told(one)  # once, and of no allocation
+    assert isinstance(note, Finding)
+    assert (note.rule, note.severity) == ("sweep-broken-anyway", "note")
+    assert note.message.endswith("laid to none: mapped-free-page.")
+    assert note.evidence.startswith(f"after `{workloads[0]}`: Since the last shrinking.")
+
+
+def test_what_an_earlier_failure_has_broken_is_not_as_usual(
+    compile_guest: Compile, tmp_path: Path
+) -> None:
+    """On a machine just booted it is whole without a failure, so a failure is to blame."""
+    broken = next(rule for rule in AUDIT_RULES if rule.name == "mapped-free-page")
+
+    def audit(bench: Bench, machine: Machine, when: str) -> list[Finding]:
+        spoilt = when == "after `fork`" and boots.count == 1
+        shown = spoilt or "`fork` with its kalloc 2 " in when
+        return [broken.finding("Just now.", where=Where("vm.c", 3, "g"))] if shown else []
+
+    bench = Bench(Build(compile_guest(SOURCE, "c"), Path(), Path()), tmp_path, nonce=NONCE)
+    boots = Boots(bench.elf, tmp_path, Behaviour(["grow", "_start", "grow"], {}))
+    one = Sweep(bench, FakeMachines(bench, boots), audit=audit)
+    for workload in ("exec", "fork"):
+        assert one.round(workload, "nth")
+    (finding,) = one.causes.findings()
+    assert (finding.rule, finding.where.function) == (broken.name, "_start")
+    assert one.anyway == []
 
 
 def test_what_a_hart_has_loaded_is_not_laid_to_an_allocation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from faultline.bench import Bench
 from faultline.build import KPTS, build_clean, build_variant
 from faultline.checks import all_checks
 from faultline.commands.running import load_catalogue
+from faultline.machine import Machine
 from faultline.runner import run_check
 from faultline.sweep.protocol import Choice
 from faultline.verdict import CheckResult
@@ -65,3 +67,31 @@ def test_a_planted_mistake_is_found_at_its_allocation(
     ]
     assert found, result
     assert words in found[0].message
+
+
+def test_an_exec_that_fails_badly_costs_one_boot_and_shows_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process makes all runs of exec that fail: what is wrong with it shows when it ends, so
+    it must end at once, and not be tried again until the machine is good for nothing."""
+    boots = []
+    boot = Bench.machine
+
+    def counted(bench: Bench, *, icount: bool) -> AbstractContextManager[Machine]:
+        boots.append(bench)
+        return boot(bench, icount=icount)
+
+    (planted,) = [one for one in load_catalogue() if one.id == "exec-size-first"]
+    build_clean(ROOT, "share")
+    build = build_variant(ROOT, "share", planted)
+    with monkeypatch.context() as patched:
+        patched.setattr(Bench, "machine", counted)
+        result = sweep(Bench(build, tmp_path, sweep=Choice(workload="exec", mode="nth")))
+    assert result.table is not None, result
+    row = dict(zip(result.table.columns, result.table.rows[0]))
+    assert row["failed"] and row["left out"] == row["not tried"] == 0
+    assert len(boots) == 1 + int(str(row["failed"]))
+    assert {one.rule for one in result.findings} == {planted.expect.rule}
+    first = result.findings[0]
+    assert first.where.function == planted.expect.function
+    assert planted.expect.through in [place.function for place in first.path]

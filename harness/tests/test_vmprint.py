@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from conftest import Compile, FakeRam
 
 from faultline import sv39
-from faultline.checks.vmprint import call_number, compare, printing_call
+from faultline.bench import Bench
+from faultline.checks import Unchecked, all_checks
+from faultline.checks.vmprint import (
+    CALLS_AT_MOST, ENTRIES_AT_MOST, call_number, compare, judged, printing_call,
+)  # fmt: skip
 from faultline.elf import ElfImage
 from faultline.finding import Where
 from faultline.listing import BY_ADDRESS, BY_INDEX, Style, parse
 from faultline.ram import PAGE, RAM_BASE, Ram
+from faultline.sv39 import Entry
 
 ROOT = RAM_BASE + 16 * PAGE
 
@@ -196,3 +204,69 @@ def test_a_system_calls_number_is_its_place_in_the_table(
     for section in elf.data():
         fake_ram.write(section.address, section.content)
     assert call_number(elf, fake_ram.ram(), "sys_kpgtbl") == number
+
+
+HUGE = """
+void *sys_fork(void) {{ return 0; }}
+void *sys_kpgtbl(void) {{ return sys_fork; }}
+void *many[{many}] = {{[1] = sys_fork, [{last}] = sys_kpgtbl}};
+void _start(void) {{ for (;;) ; }}
+"""
+
+
+@pytest.mark.parametrize(("many", "number"), [(CALLS_AT_MOST, 9), (CALLS_AT_MOST + 1, None)])
+def test_what_is_too_long_for_a_table_of_calls_is_not_read(
+    compile_guest: Compile, fake_ram: FakeRam, many: int, number: int | None
+) -> None:
+    elf = ElfImage(compile_guest(HUGE.format(many=many, last=9), "c"))
+    for section in elf.data():
+        fake_ram.write(section.address, section.content)
+    assert call_number(elf, fake_ram.ram(), "sys_kpgtbl") == number
+
+
+def test_tables_that_lead_to_themselves_are_not_walked_to_the_end(fake_ram: FakeRam) -> None:
+    for index in range(14):  # 14 + 14 * 14 + 14 * 14 * 14 entries, of one page
+        fake_ram.put(ROOT + 8 * index, ROOT >> 12 << 10 | 1)
+    with pytest.raises(Unchecked, match=f"has more than {ENTRIES_AT_MOST} entries"):
+        rules(fake_ram.ram(), [f"page table 0x{ROOT:016x}"])
+
+
+def test_of_endless_lines_some_are_enough(ram: Ram) -> None:
+    line = BY_INDEX.expected(Entry((0,), 0xFFFF01, ROOT))
+    listing = parse("\n".join([*good(ram), *[line] * 3 * ENTRIES_AT_MOST]))
+    assert listing is not None
+    (found,) = compare(listing, ram, ROOT, Where())
+    assert found.rule == "vmprint-entry-extra"
+    assert found.message.startswith(f"{ENTRIES_AT_MOST + 1 - 9} entries are printed")
+
+
+def test_what_is_printed_of_nobody_known_is_not_called_missing(ram: Ram) -> None:
+    nothing = SimpleNamespace(callees=lambda name: set(), function_place=lambda name: None)
+    bench = cast(Bench, SimpleNamespace(elf=nothing))
+    console = "\n".join(good(ram))
+    with pytest.raises(Unchecked, match="the process whose it is was not found"):
+        list(judged(bench, ram, console, 0, BY_INDEX))
+    assert not list(judged(bench, ram, console, ROOT, BY_INDEX))
+    (found,) = judged(bench, ram, "no such thing\n$ ", 0, BY_INDEX)
+    assert found.rule == "vmprint-missing"
+
+
+def test_what_is_printed_at_boot_is_exec_s_though_a_system_call_prints_too(
+    ram: Ram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = SimpleNamespace(
+        wait_prompt=lambda: "\n".join(good(ram)), stop=lambda: None, ram=ram
+    )
+    calls = {"exec": {"print_first"}, "sys_print": {"vmprint"}}
+    elf = SimpleNamespace(
+        address=lambda name: 8, callees=lambda name: calls.get(name, set()), symbols=calls,
+        function_place=lambda name: None,
+    )  # fmt: skip
+    build = SimpleNamespace(probe_missing="there is no probe")
+    bench = SimpleNamespace(elf=elf, build=build, machine=lambda: nullcontext(machine))
+    first = SimpleNamespace(pid=1, pagetable=ROOT)
+    monkeypatch.setattr("faultline.checks.vmprint.processes", lambda ram, elf: [first])
+    assert not list(all_checks()["vmprint"].run(cast(Bench, bench)))
+    machine.wait_prompt = lambda: "nothing\n"
+    with pytest.raises(Unchecked, match="there is no probe"):
+        list(all_checks()["vmprint"].run(cast(Bench, bench)))

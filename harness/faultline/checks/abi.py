@@ -172,16 +172,17 @@ class Runs:
     def run(self, chosen: Sequence[str]) -> Iterator[Finding]:
         """Run these tests; yield what went wrong."""
         left = list(chosen)
-        while left and self.deaths < DEATHS and self.spent < PART_EFFORT:
-            yield from self._machine(left)
+        try:
+            while left and self.deaths < DEATHS and self.spent < PART_EFFORT:
+                yield from self._machine(left)
+        except GuestDied:  # before a test: the check's result says how
+            yield _not_run(left, "the kernel does not boot with them in its file system")
+            raise
         if left:
             why = f"those before them took {self.spent:.0f} s of computing"
             if self.deaths >= DEATHS:
                 why = f"{self.deaths} tests before them took the machine with them"
-            yield UNFINISHED.finding(
-                f"{len(left)} of our tests were not run: {why}.",
-                evidence=NOT_RUN + ", ".join(left),
-            )
+            yield _not_run(left, why)
 
     def _machine(self, left: list[str]) -> Iterator[Finding]:
         """Boot a machine and run tests on it, taking them off `left`, while it lasts."""
@@ -256,3 +257,9 @@ class Runs:
             where=test_place(self.program, name),
             evidence=f"{harts}\nIt printed:\n{said.strip()[-EVIDENCE:]}",
         )
+
+
+def _not_run(left: Sequence[str], why: str) -> Finding:
+    return UNFINISHED.finding(
+        f"{len(left)} of our tests were not run: {why}.", evidence=NOT_RUN + ", ".join(left)
+    )

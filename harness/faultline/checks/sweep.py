@@ -12,9 +12,10 @@ from ..finding import Finding, Table
 from ..ledger import Ledger
 from ..machine import Machine
 from ..sweep.groups import Deaths
+from ..sweep.machines import Machines
 from ..sweep.protocol import Choice, workloads
-from ..sweep.rules import RULES
-from ..sweep.run import TREE_BOOTS, Machines, Sweep
+from ..sweep.rules import RULES, broken_anyway
+from ..sweep.run import TREE_BOOTS, Sweep
 from ..trust import RULES as TRUST_RULES
 from ..trust import without_shim
 from . import Unchecked, check
@@ -68,6 +69,9 @@ def told(all_of_it: Sweep) -> Iterator[Finding | Table]:
     yield all_of_it.causes.table()
     yield from all_of_it.other
     all_of_it.other.clear()
+    if all_of_it.anyway:
+        yield broken_anyway(all_of_it.anyway)
+        all_of_it.anyway.clear()
     yield from all_of_it.causes.findings()
 
 

@@ -30,6 +30,7 @@ TOLD = {
     "killed-afterwards": "the program that made the call is killed when it goes on: its memory "
     "is not what it was",
     "unprovoked": "the call reports a failure although it had all that it needs",
+    "fork": "the process that was to make the call next cannot be started: fork fails",
 }
 SHOWN = 3  # lost pages that are looked for in the page tables, of each place
 _AUDIT_RULES = {rule.name: rule for rule in AUDIT_RULES}

@@ -148,9 +148,21 @@ BOUNDARY = Rule(
     "info args                   # from where, and how far?\n"
     "finish",
 )
+ANYWAY = Rule(
+    "sweep-broken-anyway",
+    "note",
+    "Page tables, or what belongs to them, are not as they should be after a workload in which "
+    "no allocation fails. So no allocation is to blame, and none is blamed for what breaks the "
+    "same rules. `audit` looks for such mistakes, and says more of each; on real hardware they "
+    "do harm whether memory runs out or not.",
+    "`faultline audit` has them as findings of their own, if one of its poses shows them.",
+    "break sys_sbrk             # or what else the workload is named after\n"
+    "continue                   # at the shell: probe NONCE sweep WORKLOAD nth 1 0\n"
+    "finish",
+)
 RULES = (
     PANIC, HANG, LEAK, DOUBLE_FREE, FALSE_SUCCESS, FALSE_FAILURE, CHANGED, INSANE, CANNOT_RUN,
-    BOUNDARY,
+    BOUNDARY, ANYWAY,
 )  # fmt: skip
 
 # Workloads that copy at boundaries of user memory; what the probe calls these.
@@ -184,6 +196,16 @@ OF_DEATH = {
     "silent": HANG,
     "endless-output": HANG,
 }
+
+
+def broken_anyway(found: Sequence[tuple[str, Finding]]) -> Finding:
+    """Return what is to be said of rules that are broken although nothing fails, each after
+    the workload that showed it first."""
+    names = ", ".join(dict.fromkeys(one.rule for _, one in found))
+    return ANYWAY.finding(
+        f"Broken although no allocation fails, and so laid to none: {names}.",
+        evidence="\n".join(f"after `{name}`: {one.message} At {one.where}" for name, one in found),
+    )
 
 
 def cannot_run(
