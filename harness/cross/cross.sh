@@ -5,12 +5,15 @@
 #   - there is debug information, and frames have pointers, for that is how Faultline
 #     tells where a page came from;
 #   - the kernel is linked with the shim. If that cannot be done, without;
+#   - the file that defines kalloc() has its own calls of kalloc() and kfree() sent to the shim,
+#     for ld --wrap leaves alone what is called where it is defined; or else is compiled as
+#     it is. What serves copy on write, and calls them, often stands there;
 #   - string.c has its loops unrolled, or else is compiled as it is: in it is xv6's memset(),
 #     which fills each page byte by byte, again and again. Where QEMU counts instructions, what
 #     it does at the start of each round costs several times as much as storing a byte.
 # Beside this file: settings (CROSS: the real tools' prefix; GCC: options that it knows;
-# UNROLL: those that unroll loops), and shim-*.o, one for each ABI that a tree may be
-# compiled for.
+# UNROLL: those that unroll loops), inside.h, and shim-*.o, one for each ABI that a tree may
+# be compiled for.
 set -f
 here=${0%/*}
 called=${0##*/}
@@ -18,12 +21,34 @@ tool=${called##*-}
 # shellcheck source=/dev/null
 . "$here/settings"
 
+# Have a file of assembler that defines a function call another in its stead, except from
+# kalloc() and kfree() themselves. That other name stands for the function, too, but weakly:
+# the shim's takes its place, and a kernel without the shim calls the function.
+send() {
+  grep -q "^$1:" "$3" && sed -E -i "
+    /^(kalloc|kfree):/,/^\\s*\\.size\\s/! s/^(\\s*(call|tail)\\s+)$1(@plt)?\$/\\1$2/
+    s/^$1:\$/.weak $2; .type $2, @function; $2:\\n&/" "$3"
+}
+
 case $called in
 gcc | cc) exec /usr/bin/gcc "$@" -Wno-error ;;
+inside-as) # in place of the assembler, with the compiler's output last; see -B below
+  for last; do :; done
+  case $last in
+  *.s)
+    send kalloc __wrap_kalloc "$last"
+    send kfree faultline_kfree_inside "$last"
+    ;;
+  esac
+  exec "${CROSS}as" "$@"
+  ;;
 esac
 
+# A line that begins the definition of kalloc(), or looks like it.
+definition='^[[:alpha:]_*[:space:]]*\<kalloc *\([[:alpha:] ]*\)[[:space:]]*(\{|/|$)'
+
 # Whether this links the kernel: with kernel.ld, or to a file of the kernel's name.
-output='' script='' previous='' links=yes fills=''
+output='' script='' previous='' links=yes fills='' defines=''
 for word in "$@"; do
   case $previous in
   -o) output=$word ;;
@@ -36,6 +61,7 @@ for word in "$@"; do
   -Wl,-T,*) script=${word#-Wl,-T,} ;;
   -o?*) output=${word#-o} ;;
   string.c | */string.c) fills=yes ;;
+  *.c) grep -qsE -e "$definition" -- "$word" && defines=yes ;;
   esac
   previous=$word
 done
@@ -66,6 +92,10 @@ fi
 if [ "$fills" ] && [ "$options" ]; then
   # shellcheck disable=SC2086
   "$CROSS$tool" "$@" $options $UNROLL 2>/dev/null && exit 0
+fi
+if [ "$defines" ] && [ "$options" ] && [ ! "$links" ]; then
+  # shellcheck disable=SC2086
+  "$CROSS$tool" "$@" $options -include "$here/inside.h" -B "$here/inside-" 2>/dev/null && exit 0
 fi
 # shellcheck disable=SC2086
 exec "$CROSS$tool" "$@" $options

@@ -92,6 +92,7 @@ LIBRARY_HINT = (
     "That is a header of the C library, which a kernel does not have: leave the #include out. "
     "Some toolchains have it all the same."
 )
+_QUOTED = re.compile(r"^(?:[ \t]| *\d+ \|).*$", re.M)  # source lines that a compiler shows
 # How a program, or make for it, says that it met a limit of the sandbox.
 _FILE_LIMIT = re.compile(r"File size limit exceeded|: File too large$", re.M)
 _TIME_LIMIT = re.compile(r"CPU time limit exceeded")
@@ -134,9 +135,10 @@ def make_tools(folder: Path) -> Tools:
     settings = f"CROSS='{real}'\nGCC='{known}'\nUNROLL='{unroll}'\n"
     (folder / "settings").write_text(settings)
     wrapper = folder / "cross.sh"
-    shutil.copyfile(SOURCES / "harness/cross/cross.sh", wrapper)
+    for name in (wrapper.name, "inside.h"):
+        shutil.copyfile(SOURCES / "harness/cross" / name, folder / name)
     wrapper.chmod(0o755)
-    for name in ("gcc", "cc", *(prefix + tool for prefix in CALLED for tool in TOOLS)):
+    for name in ("gcc", "cc", "inside-as", *(prefix + tool for prefix in CALLED for tool in TOOLS)):
         (folder / name).symlink_to(wrapper.name)
     for abi, arch in SHIM_ABIS.items():
         words = [compiler, f"-march={arch}", f"-mabi={abi}", *SHIM_FLAGS, "-I.", "-c"]
@@ -319,6 +321,7 @@ def failure(
 
 def limit_met(text: str, bounds: Bounds) -> str:
     """Return in words which of the sandbox's limits a program complains of; mostly none."""
+    text = _QUOTED.sub("", text)
     for pattern, words in (
         (_FILE_LIMIT, f"a file may have {size_words(bounds.file_size)} here, one became larger"),
         (_TIME_LIMIT, f"a program may compute for {bounds.seconds:g} s here, one took longer"),

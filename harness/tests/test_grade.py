@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +25,7 @@ from faultline.ledger import Ledger
 from faultline.qemu import Config
 from faultline.treebuild import Tools, make_tools
 from faultline.treesource import Source
+from faultline.trust import inconsistencies
 from faultline.verdict import CheckResult, TargetResult
 
 # A kernel that does no more than boot: it gives a prompt, and repeats what `echo` is given.
@@ -258,6 +261,18 @@ def test_what_this_host_could_not_do_in_the_first_job_is_tried_once_more(
     assert list(left) == []
 
 
+@contextmanager
+def booted(tmp_path: Path, main: str, kalloc: str) -> Iterator[Ledger]:
+    """Build a tree of these two files and boot it; yield its ledger."""
+    tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": kalloc})
+    (tmp_path / "tools").mkdir()
+    tools = make_tools(tmp_path / "tools")
+    build = grade.prepare(Source(tree), tmp_path, tools, b"a probe")
+    with Bench(build, tmp_path).machine() as machine:
+        machine.wait_prompt()
+        yield Ledger(machine.ram, build.elf)
+
+
 COUNTED_C = """\
 static char page[4096] __attribute__((aligned(4096)));
 static int uses, shared;
@@ -281,13 +296,7 @@ def test_a_page_that_others_still_use_is_not_free(
     alone = "void *page = kalloc(); kfree(page); page = kalloc();"
     start = alone + "kfree(page);" * frees
     main = MAIN_C.replace("kfree(kalloc());", start)
-    tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": COUNTED_C})
-    (tmp_path / "tools").mkdir()
-    tools = make_tools(tmp_path / "tools")
-    build = grade.prepare(Source(tree), tmp_path, tools, b"a probe")
-    with Bench(build, tmp_path).machine() as machine:
-        machine.wait_prompt()
-        ledger = Ledger(machine.ram, build.elf)
+    with booted(tmp_path, main, COUNTED_C) as ledger:
         assert int(ledger.ctl["live"]) == live
         assert ledger.event("double_free").count == twice
 
@@ -302,12 +311,84 @@ void kfree(void *pa) { used[pa != pages[0]] = 0; }
 
 
 @pytest.mark.live
-def test_an_allocator_that_writes_nothing_to_free_pages_loses_none(tmp_path: Path) -> None:
-    main = MAIN_C.replace("kfree(kalloc());", "void *page = kalloc(); kalloc(); kfree(page);")
-    tree = write_tree(tmp_path / "tree", **{"kernel/main.c": main, "kernel/kalloc.c": BITMAP_C})
-    (tmp_path / "tools").mkdir()
-    tools = make_tools(tmp_path / "tools")
-    build = grade.prepare(Source(tree), tmp_path, tools, b"a probe")
-    with Bench(build, tmp_path).machine() as machine:
-        machine.wait_prompt()
-        assert int(Ledger(machine.ram, build.elf).ctl["live"]) == 1
+@pytest.mark.parametrize(
+    ("start", "live", "wild"),
+    [
+        ("void *page = kalloc(); kalloc(); kfree(page);", 1, 0),
+        ("kalloc(); kfree((void *)0x8f000000);", 1, 1),
+    ],
+    ids=["one-of-two", "no-memory"],
+)
+def test_an_allocator_that_writes_nothing_to_free_pages(
+    tmp_path: Path, start: str, live: int, wild: int
+) -> None:
+    main = MAIN_C.replace("kfree(kalloc());", start)
+    with booted(tmp_path, main, BITMAP_C) as ledger:
+        assert int(ledger.ctl["live"]) == live
+        assert ledger.event("wild_free").count == wild
+
+
+COPIED_C = """\
+static char pages[2][4096] __attribute__((aligned(4096)));
+static int uses[2];
+static void *list;
+__attribute__((weak)) void syscall(void) {} // for the shim
+void kfree(void *pa);
+static int *uses_of(void *pa) { return &uses[pa == pages[1]]; }
+static void fill(char *page, char c) { for (int i = 0; i < 4096; i++) page[i] = c; }
+void kinit(void) { kfree(pages[0]); kfree(pages[1]); }
+void share(void *pa) { ++*uses_of(pa); }
+void *kalloc(void)
+{
+  void *pa = list;
+  if (!pa) return 0;
+  list = *(void **)pa;
+  fill(pa, 5);
+  *uses_of(pa) = 1;
+  return pa;
+}
+void kfree(void *pa)
+{
+  if ((pa != pages[0] && pa != pages[1]) || --*uses_of(pa) > 0) return;
+  fill(pa, 1);
+  *(void **)pa = list;
+  list = pa;
+}
+void *copied(void *pa)
+{
+  void *copy = kalloc();
+  kfree(pa);
+  return copy;
+}
+"""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("start", "live", "wrong"),
+    [
+        ("share(page); copied(page);", 2, (0, 0)),
+        ("share(page); kfree(copied(page));", 1, (0, 0)),
+        ("share(page); kfree(copied(page)); kfree(page);", 0, (0, 0)),
+        ("copied(page); kfree(page);", 1, (1, 0)),
+        ("kfree((void *)0x8f000000);", 1, (0, 1)),
+    ],
+    ids=["copied", "copy-freed", "both-freed", "freed-twice", "no-memory"],
+)
+def test_what_copies_pages_may_stand_beside_kalloc(
+    tmp_path: Path, start: str, live: int, wrong: tuple[int, int]
+) -> None:
+    start = f"kinit(); void *page = kalloc(); {start}"
+    main = "void kinit(void); void share(void *); void *copied(void *);\n" + MAIN_C
+    main = main.replace("kfree(kalloc());", start)
+    with booted(tmp_path, main, COPIED_C) as ledger:
+        assert int(ledger.ctl["live"]) == live
+        assert (ledger.event("double_free").count, ledger.event("wild_free").count) == wrong
+
+
+@pytest.mark.live
+def test_a_page_that_is_given_out_twice_is_counted_once(tmp_path: Path) -> None:
+    main = MAIN_C.replace("kfree(kalloc());", "kalloc(); kalloc();")
+    same = BITMAP_C.replace("int i = used[0]", "int i = 0")
+    with booted(tmp_path, main, same) as ledger:
+        assert list(inconsistencies(ledger)) == []
