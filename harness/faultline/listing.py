@@ -29,11 +29,12 @@ class Style:
 
     def line(self, text: str) -> Printed | None:
         """Return what a line says, or None if it is none of an entry."""
-        match = re.fullmatch(rf"\s*((?:\.\.\s*)+)({self.loose}): pte (\S+) pa (\S+)", text)
+        marks = r"\s*((?:[^\w\s]{2}\s*)+)"  # of the depth: .. or, wrongly, || and the like
+        match = re.fullmatch(rf"{marks}({self.loose}): pte (\S+) pa (\S+)", text)
         if match is None:
             return None
-        label = int(match[2], self.base)
-        return Printed(text, match[1].count(".."), label, _number(match[3]), _number(match[4]))
+        depth, label = len(re.findall(r"[^\w\s]{2}", match[1])), int(match[2], self.base)
+        return Printed(text, depth, label, _number(match[3]), _number(match[4]))
 
     def labels(self, line: Printed, entry: Entry) -> bool:
         """Tell whether a line has an entry's label."""
@@ -93,11 +94,11 @@ def parse(console: str, style: Style = BY_INDEX) -> Listing | None:
     if not re.fullmatch(r"page table 0x[0-9a-f]{16}", lines[start]):
         malformed.append(lines[start])
     for line in lines[start + 1 :]:
-        if not _LOOSE.match(line):
+        entry = style.line(line)
+        if entry is None and not _LOOSE.match(line):
             break
         if not style.exact(line):
             malformed.append(line)
-        entry = style.line(line)
         if entry:
             printed.append(entry)
     return Listing(_number(header[1]), lines[start], tuple(printed), tuple(malformed))

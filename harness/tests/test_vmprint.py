@@ -96,6 +96,8 @@ EXTRA = ".. .. ..3: pte 0x0000000012345401 pa 0x0000000048d15000"
         (replaced(3, ": pte", " : pte"), ["vmprint-format", "vmprint-entry-missing"]),
         (lambda lines: [lines[0], *(l.replace(".. ", "..") for l in lines[1:])],
          ["vmprint-format"]),
+        (lambda lines: [lines[0], *(l.replace("..", "||") for l in lines[1:])],
+         ["vmprint-format"]),
         # The course's grader takes blanks around the dots for what they are.
         (lambda lines: [lines[0], *(re.sub(r"\.\.(\d)", r".. \1", l) for l in lines[1:])], []),
         (lambda lines: [lines[0], *(l.replace("..", " .. ") for l in lines[1:])], []),

@@ -293,7 +293,7 @@ def _unmatched(
 ) -> Iterator[Finding]:
     if missing:
         yield ENTRY_MISSING.finding(
-            f"{len(missing)} valid {_entries(len(missing))} of the table not printed.",
+            f"{len(missing)} valid {_entries(len(missing))} not printed.",
             where=where,
             evidence="\n".join(f"not printed: {style.expected(entry)}" for entry in missing[:5]),
         )
