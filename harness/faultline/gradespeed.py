@@ -1,8 +1,8 @@
 """How long a whole grade of a tree takes, beside the tree's own usertests on three harts.
 
-Both run in the same run, one after the other, on the same build of the same tree: first all of
-its own tests, as its `make qemu` would run them, and then everything that a grade does, its
-building included. A grade runs the tests as well, divided among parallel machines.
+Both run in the same run, one after the other: first all of the tree's own tests, built and run as
+its `make qemu` would do it, and then everything that a grade does, its building included. A
+grade runs the tests as well, divided among parallel machines.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure(
     place = _new(scratch / "own")
     probe = build_probe(root).read_bytes()
     try:
-        build = grade.prepare(source, place, make_tools(_new(place / "tools")), probe)
+        build = grade.prepare(source, place, make_tools(_new(place / "tools"), plain=True), probe)
     except DoesNotBuild as failed:
         raise HarnessError(f"{source.id} does not build: {failed.finding.message}") from failed
     say(f"{source.id}: its own usertests, {HARTS} harts")

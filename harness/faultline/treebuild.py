@@ -117,8 +117,10 @@ class Tools:
     cross: str  # the real toolchain's prefix
 
 
-def make_tools(folder: Path) -> Tools:
+def make_tools(folder: Path, *, plain: bool = False) -> Tools:
     """Fill an empty folder with the tools that trees are built with.
+
+    With `plain` a kernel becomes what its own Makefile makes of it: no shim, no loops unrolled.
 
     Raises HarnessError if there is no cross compiler, or the shim cannot be compiled.
     """
@@ -130,7 +132,7 @@ def make_tools(folder: Path) -> Tools:
     real = os.path.join(os.path.dirname(os.path.realpath(compiler)), cross)
     known, unroll = (
         " ".join(flag for flag in flags if _knows(compiler, flag))
-        for flags in (WANTED_FLAGS, UNROLL_FLAGS)
+        for flags in (WANTED_FLAGS, () if plain else UNROLL_FLAGS)
     )
     settings = f"CROSS='{real}'\nGCC='{known}'\nUNROLL='{unroll}'\n"
     (folder / "settings").write_text(settings)
@@ -140,7 +142,7 @@ def make_tools(folder: Path) -> Tools:
     wrapper.chmod(0o755)
     for name in ("gcc", "cc", "inside-as", *(prefix + tool for prefix in CALLED for tool in TOOLS)):
         (folder / name).symlink_to(wrapper.name)
-    for abi, arch in SHIM_ABIS.items():
+    for abi, arch in () if plain else SHIM_ABIS.items():
         words = [compiler, f"-march={arch}", f"-mabi={abi}", *SHIM_FLAGS, "-I.", "-c"]
         words += ["-o", str(folder / f"shim-{abi}.o"), "faults/shim.c"]
         done = subprocess.run(words, cwd=SOURCES, capture_output=True, text=True, check=False)

@@ -307,6 +307,14 @@ def test_a_kernel_that_the_shim_does_not_fit_is_built_without(
     assert made.elf.address("faultline_ctl") is None
 
 
+def test_a_plain_kernel_has_no_shim(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    plain = make_tools(tmp_path / "tools", plain=True)
+    made = build(tmp_path, plain, {})
+    assert made.elf.address("faultline_ctl") is None
+    assert "UNROLL=''" in (plain.folder / "settings").read_text()
+
+
 def test_an_object_without_a_source_is_kept(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     for name in ("given.o", "made.o", "made.c"):
