@@ -110,7 +110,7 @@ class Cause:
             f"When an allocation fails in `{in_words}`, "
         )
         lines = [f"Seen at {each}: n = {ranges(ns)}" for each, ns in self.numbers.items()]
-        lines += [f"  {left_out[each]}" for each in self.numbers if each in left_out]
+        lines += dict.fromkeys(f"  {left_out[each]}" for each in self.numbers if each in left_out)
         round_, n = self.example
         command = f"probe NONCE sweep {round_.workload} {round_.mode} {n} {n}"
         return first.rule.finding(
