@@ -114,6 +114,25 @@ run_in_child(void (*run)(uint64_t), uint64_t arg)
   return wait_for(pid);
 }
 
+static void
+touch(uint64_t address)
+{
+  *(volatile char *)address;
+}
+
+uint64_t
+guard_page(void)
+{
+  static char data; // the last that exec() has put below the guard page, or near it
+  char local;
+  uint64_t lowest = PGROUNDDOWN(&data);
+  for (uint64_t page = PGROUNDDOWN(&local) - PGSIZE; page > lowest; page -= PGSIZE)
+    if (run_in_child(touch, page) == -1)
+      return page;
+  fail("the guard page: expected a page below the stack that cannot be read, found "
+       "none");
+}
+
 int
 open_or_fail(const char *name, int flags)
 {

@@ -53,8 +53,7 @@ copy_bad(void)
 static void
 copy_guard(void)
 {
-  int local;
-  refuse_all_calls("the guard page,", PGROUNDDOWN(&local) - PGSIZE);
+  refuse_all_calls("the guard page,", guard_page());
 }
 
 // The kernel must not write through addresses near the top of the address space.

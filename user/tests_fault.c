@@ -55,9 +55,7 @@ fault_fetch(void)
 static void
 fault_guard(void)
 {
-  int local;
-  uint64_t guard = PGROUNDDOWN(&local) - PGSIZE;
-  expect("status after a load in the guard page", run_in_child(load, guard), -1);
+  uint64_t guard = guard_page();
   expect("status after a store in the guard page", run_in_child(store, guard + 4088),
          -1);
 }
