@@ -158,3 +158,13 @@ take_status(const struct workload *w, struct outcome *o, int status)
     o->stopped =
         status & VERDICT ? status & STOPPED : at_hand.watched && status != IMAGE_MUTE;
 }
+
+struct outcome
+outcome_of(const struct workload *w, int pid)
+{
+  struct outcome o = {{CHANGED, pid < 0 ? "fork" : "wait"}, 0, false};
+  int status = 0;
+  if (pid > 0 && wait(&status) == pid)
+    take_status(w, &o, status);
+  return o;
+}

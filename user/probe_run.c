@@ -32,8 +32,7 @@ conclude(const struct workload *w, struct outcome *o)
 static struct outcome
 attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool watch)
 {
-  struct outcome o = {{CHANGED, "fork"}, 0, false};
-  int status = 0;
+  struct outcome o = {0};
   begin(how, which, watch);
   if (in_place(w)) {
     o.verdict = w->run();
@@ -42,11 +41,7 @@ attempt(const struct workload *w, enum faultline_mode how, uint64_t which, bool 
     int pid = fork();
     if (pid == 0)
       die(status_of(w->run()));
-    if (pid > 0) {
-      o.verdict.what = "wait";
-      if (wait(&status) == pid)
-        take_status(w, &o, status);
-    }
+    o = outcome_of(w, pid);
   }
   conclude(w, &o);
   return o;

@@ -36,6 +36,10 @@ struct outcome {
 int status_of(struct verdict v);
 void take_status(const struct workload *w, struct outcome *o, int status);
 
+// Wait for the actor that fork() gave, and return what its end says. A fork or a wait
+// that has failed is a bad result.
+struct outcome outcome_of(const struct workload *w, int pid);
+
 // No run is watched.
 extern bool unseen;
 

@@ -10,19 +10,13 @@
 struct verdict
 count_staying(const struct workload *w)
 {
-  struct outcome o = {{CHANGED, "fork"}, 0, false};
-  int status = 0, pid = fork();
+  begin(FL_COUNT, 0, false);
+  int pid = fork();
   if (pid == 0) {
     staying = true;
     die(status_of(count(w)));
   }
-  if (pid > 0) {
-    begin(FL_COUNT, 0, false);
-    o.verdict.what = "wait";
-    if (wait(&status) == pid)
-      take_status(w, &o, status);
-  }
-  return o.verdict;
+  return outcome_of(w, pid).verdict;
 }
 
 // The actor.

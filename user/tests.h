@@ -40,6 +40,7 @@ bool kernel_reads(const void *p, int n);
 int fork_or_fail(void);
 int wait_for(int pid);
 int run_in_child(void (*run)(uint64_t), uint64_t arg);
+void load(uint64_t address); // a byte
 
 // The page below this process's stack, of however many pages that is: the first that a
 // load dies of. The test has failed if there is none above the program.

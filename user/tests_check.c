@@ -114,8 +114,8 @@ run_in_child(void (*run)(uint64_t), uint64_t arg)
   return wait_for(pid);
 }
 
-static void
-touch(uint64_t address)
+void
+load(uint64_t address)
 {
   *(volatile char *)address;
 }
@@ -127,7 +127,7 @@ guard_page(void)
   char local;
   uint64_t lowest = PGROUNDDOWN(&data);
   for (uint64_t page = PGROUNDDOWN(&local) - PGSIZE; page > lowest; page -= PGSIZE)
-    if (run_in_child(touch, page) == -1)
+    if (run_in_child(load, page) == -1)
       return page;
   fail("the guard page: expected a page below the stack that cannot be read, found "
        "none");

@@ -4,12 +4,6 @@
 #include "kernel/memlayout.h"
 
 static void
-load(uint64_t address)
-{
-  *(volatile char *)address;
-}
-
-static void
 store(uint64_t address)
 {
   *(volatile char *)address = 1;

@@ -11,7 +11,6 @@ import struct
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pexpect
@@ -58,12 +57,7 @@ class Emulator:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def said(self) -> str:

@@ -142,6 +142,7 @@ def _grade_many(options: argparse.Namespace) -> int:
     if options.tree and not options.each:
         raise UsageError("either TREE or --list FILE; for all trees in a folder, --each")
     sources = many.chosen(options.tree, options.list, options.ref)
+    others = many.passed_over(options.tree)
     store = Store(options.kept)
     options.quiet = options.quiet or not sys.stdout.isatty()
     tools = many.tools_text(tool_versions())
@@ -155,7 +156,7 @@ def _grade_many(options: argparse.Namespace) -> int:
 
     def show(run: Run, console: Console) -> None:
         graded = sum(target.id in count.graded for target in run.targets)
-        many.show(run, console, graded, count.seconds, many.passed_over(options.tree))
+        many.show(run, console, graded, count.seconds, others)
         for target in run.targets if options.verbose else ():
             terminal.explain(target, console)
 

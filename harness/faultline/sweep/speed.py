@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,7 +154,7 @@ def inject(
 
 
 def one_boot(
-    build: Build, scratch: Path, workloads: Iterable[str], modes: Sequence[str] = MODES, n: int = 0
+    build: Build, scratch: Path, workloads: Sequence[str], modes: Sequence[str] = MODES, n: int = 0
 ) -> Taken:
     """Boot, and inject all failures, or just the n-th, in these workloads and modes."""
     bench = Bench(build, scratch)
