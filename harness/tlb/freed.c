@@ -9,6 +9,22 @@ freed_of(struct tlb *t, uint64_t pa)
   return pa >= t->config.ram_base && number < t->npages ? &t->freed[number] : NULL;
 }
 
+static struct freeing *
+freeing_of(const struct tlb *t, uint64_t number, unsigned hart)
+{
+  return &t->freeings[number * t->config.harts + hart];
+}
+
+// The freeing of a page, by its number, for which the hart that changed its entry is to
+// answer: its own if it has not fenced since, whoever has had the page and freed it
+// meanwhile; otherwise the last.
+tlb_site
+freeing_site(const struct tlb *t, uint64_t number, unsigned hart)
+{
+  const struct freeing *own = freeing_of(t, number, hart);
+  return own->time > t->harts[hart].fenced ? own->site : t->freed[number].site;
+}
+
 // Report if the hart's satp names a page that is free.
 void
 satp_freed_check(struct tlb *t, unsigned hart)
@@ -40,6 +56,7 @@ tlb_free_page(struct tlb *t, unsigned hart, uint64_t pa, tlb_site site)
     return;
   pa &= ~(PAGE_SIZE - 1);
   *f = (struct freed_page){.time = ++t->now, .hart = hart, .site = site};
+  *freeing_of(t, (uint64_t)(f - t->freed), hart) = (struct freeing){f->time, site};
   struct page *p = page_of(t, pa);
   if (p == NULL || !p->known)
     return;

@@ -22,10 +22,12 @@ tlb_new(const struct tlb_config *config)
   t->pages = zeroed(t->npages, sizeof(struct page *));
   t->watched = zeroed(t->npages, 1);
   t->freed = zeroed(t->npages, sizeof(struct freed_page));
+  t->freeings = zeroed(t->npages * config->harts, sizeof(struct freeing));
   t->stored = zeroed(t->npages, sizeof(uint64_t));
   t->harts = zeroed(config->harts, sizeof(struct hart));
   t->quiet = zeroed(config->harts, 1);
-  if (!t->pages || !t->watched || !t->freed || !t->stored || !t->harts || !t->quiet) {
+  if (!t->pages || !t->watched || !t->freed || !t->freeings || !t->stored ||
+      !t->harts || !t->quiet) {
     t->config.harts = 0;
     t->npages = 0;
     tlb_free(t);
@@ -64,6 +66,7 @@ tlb_free(struct tlb *t)
   free(t->pages);
   free(t->watched);
   free(t->freed);
+  free(t->freeings);
   free(t->stored);
   free(t->harts);
   free(t->quiet);

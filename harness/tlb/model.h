@@ -93,9 +93,15 @@ struct hart {
 };
 
 struct freed_page {
-  uint64_t time; // 0: not free
+  uint64_t time; // of the last freeing; 0: none
   unsigned hart;
   bool reused; // has been given out since
+  tlb_site site;
+};
+
+// A hart's own last freeing of a page.
+struct freeing {
+  uint64_t time; // 0: none
   tlb_site site;
 };
 
@@ -122,8 +128,9 @@ struct tlb {
   struct page **pages; // by (pa - ram_base) / 4096; NULL: not watched
   uint8_t *watched, *quiet;
   struct freed_page *freed;
-  uint64_t *stored;    // by page: the last store while it was not watched
-  uint64_t any_stored; // the last store to any page, watched or not
+  struct freeing *freeings; // by page, then by hart
+  uint64_t *stored;         // by page: the last store while it was not watched
+  uint64_t any_stored;      // the last store to any page, watched or not
   bool any_global;
   unsigned reserved; // words of a reserved encoding in all watched pages
   struct hart *harts;
@@ -178,6 +185,7 @@ void candidates_of(struct tlb *t, unsigned hart, uint64_t va);
 bool candidate_usable(const struct hart *h, const struct candidate *c);
 
 // freed.c
+tlb_site freeing_site(const struct tlb *t, uint64_t number, unsigned hart);
 void satp_freed_check(struct tlb *t, unsigned hart);
 
 // turnon.c

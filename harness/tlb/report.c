@@ -56,7 +56,7 @@ violation_report(struct tlb *t, struct tlb_violation *v)
     const struct freed_page *f = &t->freed[number];
     v->was_freed = !f->reused;
     v->was_reused = f->reused;
-    v->freed = f->site;
+    v->freed = freeing_site(t, number, v->change_hart);
   }
   t->config.report(t->config.arg, v);
 }

@@ -140,6 +140,36 @@ START_TEST(bad_page_reused_while_another_hart_has_it)
 }
 END_TEST
 
+// The page has been through other hands since, but it was the changer's to wait.
+START_TEST(bad_page_freed_before_the_entry_is_cleared)
+{
+  satp(0, ROOT, 0);
+  tlb_site freed = free_page(0, PAGE(21));
+  reuse_page(1, PAGE(21)); // in reach by a mapping that is still there
+  free_page(1, PAGE(21));
+  tlb_site change = store(0, ENTRY(VA), 0);
+  tlb_site use = reuse_page(2, PAGE(21));
+  const struct tlb_violation *v =
+      expect(TLB_FREED_REACHABLE, TLB_WARNING, 0, change, use);
+  ck_assert_uint_eq(v->freed, freed);
+}
+END_TEST
+
+START_TEST(bad_page_that_the_changer_freed_long_ago)
+{
+  satp(0, ROOT, 0);
+  free_page(0, PAGE(21));
+  fence(0);
+  reuse_page(1, PAGE(21));
+  tlb_site change = store(0, ENTRY(VA), 0);
+  tlb_site freed = free_page(1, PAGE(21));
+  tlb_site use = reuse_page(2, PAGE(21));
+  const struct tlb_violation *v =
+      expect(TLB_FREED_REACHABLE, TLB_WARNING, 0, change, use);
+  ck_assert_uint_eq(v->freed, freed);
+}
+END_TEST
+
 START_TEST(bad_page_reused_by_the_hart_that_did_not_fence)
 {
   satp(0, ROOT, 0);
@@ -343,6 +373,8 @@ static const TTest **const cases[] = {
     &bad_execute_permission_taken,
     &bad_execute_only_page_read_with_mxr,
     &bad_page_reused_while_another_hart_has_it,
+    &bad_page_freed_before_the_entry_is_cleared,
+    &bad_page_that_the_changer_freed_long_ago,
     &bad_page_reused_by_the_hart_that_did_not_fence,
     &bad_page_reused_elsewhere_before_the_changer_fences,
     &bad_table_reused_elsewhere_before_the_changer_fences,
