@@ -8,6 +8,7 @@
 #   - the file that defines kalloc() has its own calls of kalloc() and kfree() sent to the shim,
 #     for ld --wrap leaves alone what is called where it is defined; or else is compiled as
 #     it is. What serves copy on write, and calls them, often stands there;
+#   - loops of a few rounds are written out (one of the options in GCC below);
 #   - string.c has its loops unrolled, or else is compiled as it is: in it is xv6's memset(),
 #     which fills each page byte by byte, again and again. Where QEMU counts instructions, what
 #     it does at the start of each round costs several times as much as storing a byte.

@@ -151,13 +151,13 @@ def jobs_after(
 ) -> tuple[list[Job[Of]], list[CheckResult]]:
     """Return the jobs of the checks that have no result yet, and the checks that are skipped.
 
-    What is divided into parts takes longest, so it comes first. The check `always` is never
+    What takes longest comes first, so that the last to end are short. The check `always` is never
     skipped.
     """
     done = {result.check for result in results}
     jobs: list[Job[Of]] = []
     skipped: list[CheckResult] = []
-    for check in sorted(checks, key=lambda check: not check.parts):
+    for check in sorted(checks, key=lambda check: not (check.parts or check.long)):
         if check.name in done:
             continue
         skip = unmet(check, results) if check.name != always else None

@@ -1,7 +1,8 @@
 """Somebody's usertests, divided among machines, each test bounded.
 
 Each machine gets a copy of the program that has only its tests. If a test kills the
-machine, or does not end, the next machine goes on with the test after it.
+machine, or does not end, the next machine goes on with the test after it. Where the program counts
+the free pages, before and after its tests, it asks the shim.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from .errors import HarnessError
 from .finding import Finding, Rule, Table, Where
 from .fsimage import Image, ImageError
 from .fsinject import replace_content
+from .ledger import Ledger
 from .machine import PROMPT, GuestDied, Machine, StillBusy
 from .postmortem import causes_of_death, death_finding, hart_words
-from .testtable import TestTable, find_tables, with_only
+from .testtable import TestTable, find_tables, with_only, with_shim_asked
+from .trust import without_shim
 
 EFFORT = 90.0  # processor seconds that any test may take
 PART_EFFORT = 180.0  # that all tests of a part may have taken when another is begun
@@ -96,10 +99,14 @@ class TreeTests:
         self.places = bench.build.program("usertests")
         try:
             self.image = Image.load(bench.build.disk)
-            self.content = self.image.read_file("usertests")
-            self.tables = _tables(self.content, bench.scratch)
+            self.own = self.image.read_file("usertests")
+            program = _program(self.own, bench.scratch)
+            self.tables = find_tables(program)
         except (ImageError, HarnessError) as error:
             raise NoTables(str(error)) from error
+        self.content = self.own  # of what is run
+        if bench.elf.address("faultline_ctl") is not None:
+            self.content = with_shim_asked(self.own, program)
         if not self.tables:
             raise NoTables("usertests has no table of tests")
         self.deaths = 0
@@ -154,6 +161,10 @@ class _Run:
         tests = self.tests
         with tests.bench.machine(disk=tests.disk(self.chosen)) as machine:
             machine.wait_prompt()
+            if tests.content != tests.own and without_shim(Ledger(machine.ram, tests.bench.elf)):
+                tests.content = tests.own  # the next machine does without
+                self.ended_early = True
+                return
             before = len(machine.said())
             machine.send("usertests")
             try:
@@ -273,15 +284,15 @@ def effort(name: str) -> float:
 def result_of_test(said: str, name: str) -> str:
     """Return a test's result, OK or FAILED or SKIPPED, or nothing.
 
-    It stands after the test's name or, if the kernel said something meanwhile, on a line of
-    its own.
+    It ends the test's line, after whatever the test or the kernel has said meanwhile, or stands on
+    a line of its own.
     """
     begun = re.search(rf"^test {re.escape(name)}: ", said, re.MULTILINE)
     if begun is None:
         return ""
     text = _BEGUN.split(said[begun.end() :])[0]
-    result = re.search(r"^(OK|FAILED|SKIPPED)\b", text, re.MULTILINE)
-    return result[1] if result else ""
+    results: list[str] = re.findall(r"\b(OK|FAILED|SKIPPED)[ \r]*$", text, re.MULTILINE)
+    return results[-1] if results else ""
 
 
 def divide(
@@ -314,8 +325,8 @@ def test_place(program: ElfImage | None, name: str) -> Where:
     return Where(function=name)
 
 
-def _tables(content: bytes, scratch: Path) -> list[TestTable]:
+def _program(content: bytes, scratch: Path) -> ElfImage:
     with tempfile.NamedTemporaryFile(dir=scratch, suffix=".elf") as file:
         file.write(content)
         file.flush()
-        return find_tables(ElfImage(Path(file.name)))
+        return ElfImage(Path(file.name))

@@ -20,7 +20,7 @@ from faultline.elf import ElfImage
 from faultline.finding import Finding, Table
 from faultline.machine import Machine as Real
 from faultline.machine import StillBusy
-from faultline.testtable import TestTable, find_tables, with_only
+from faultline.testtable import ASKS, TestTable, find_tables, with_only, with_shim_asked
 from faultline.treetests import (
     COSTS, DEATHS, EFFORT, PART_EFFORT, PATIENCE, TreeTests, _Run, divide, result_of_test,
 )  # fmt: skip
@@ -82,6 +82,42 @@ def test_a_copy_has_only_the_chosen_tests(compile_guest: Compile, tmp_path: Path
     assert outside[: quick.offset] == path.read_bytes()[: quick.offset]
 
 
+COUNTING = """\
+int countfree(void)
+{
+  volatile int n = 0;
+  for (int i = 0; i < 9; i++) { n += i; n -= 3; n *= 2; n ^= i; n += 1; }
+  return n;
+}
+void _start(void) { for (;;) countfree(); }
+"""
+
+
+def test_free_pages_are_counted_by_the_shim(compile_guest: Compile) -> None:
+    path = compile_guest(COUNTING, "c")
+    before, program = path.read_bytes(), ElfImage(path)
+    after = with_shim_asked(before, program)
+    address, size = program.symbols["countfree"]
+    (text,) = (part for part in program.data() if part.address <= address < part.address
+               + len(part.content))  # fmt: skip
+    at = text.offset + address - text.address
+    assert size >= len(ASKS)
+    assert after[at : at + len(ASKS)] == ASKS
+    assert after[:at] + after[at + len(ASKS) :] == before[:at] + before[at + len(ASKS) :]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "void _start(void) { for (;;) ; }",
+        "int countfree(void) { return 1; } void _start(void) { for (;;) countfree(); }",
+    ],
+)
+def test_a_program_that_cannot_ask_stays_as_it_is(compile_guest: Compile, source: str) -> None:
+    path = compile_guest(source, "c")
+    assert with_shim_asked(path.read_bytes(), ElfImage(path)) == path.read_bytes()
+
+
 def test_every_test_is_in_one_part_and_the_longest_are_apart() -> None:
     names = [*COSTS, *(f"t{number}" for number in range(40))]
     parts = divide(names, 4)
@@ -136,6 +172,8 @@ def test_a_test_that_was_not_run_is_no_pass() -> None:
         ("test a: usertrap(): x\nOK\ntest b: b: wrong\nFAILED\n", ["OK", "FAILED"]),
         ("test a: \ntest b: usertrap()\nOK\n", ["", "OK"]),  # not the next one's
         ("test ab: OK\ntest b: SKIPPED\n", ["", "SKIPPED"]),
+        ("test a: kill... wait... OK\ntest b: NOT OK yet\nFAILED\n", ["OK", "FAILED"]),
+        ("test a: x: OK so far\ntest b: BOOK\n", ["", ""]),
     ],
 )
 def test_a_test_s_own_result(said: str, results: list[str]) -> None:
@@ -191,6 +229,7 @@ def run_of(names: list[str], *boots: Machine) -> tuple[list[Finding], dict[objec
     tests.failed, tests.died, tests.incomplete = FAILED, DIED, INCOMPLETE
     tests.tables = cast(list[TestTable], [SimpleNamespace(names=names)])
     setattr(tests, "disk", lambda chosen: b"")
+    tests.own = tests.content = b""
     *findings, table = list(tests.run(1, 1))
     assert isinstance(table, Table)
     return [one for one in findings if isinstance(one, Finding)], {
