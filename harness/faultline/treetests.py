@@ -284,15 +284,15 @@ def effort(name: str) -> float:
 def result_of_test(said: str, name: str) -> str:
     """Return a test's result, OK or FAILED or SKIPPED, or nothing.
 
-    It ends the test's line, after whatever the test or the kernel has said meanwhile, or stands on
-    a line of its own.
+    It stands after the test's name or, if the kernel said something meanwhile, on a line of
+    its own; before it may be what preempt says, as in "kill... wait... OK".
     """
     begun = re.search(rf"^test {re.escape(name)}: ", said, re.MULTILINE)
     if begun is None:
         return ""
     text = _BEGUN.split(said[begun.end() :])[0]
-    results: list[str] = re.findall(r"\b(OK|FAILED|SKIPPED)[ \r]*$", text, re.MULTILINE)
-    return results[-1] if results else ""
+    result = re.search(r"^(?:\w+\.\.\. )*(OK|FAILED|SKIPPED)\b", text, re.MULTILINE)
+    return result[1] if result else ""
 
 
 def divide(
