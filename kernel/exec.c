@@ -83,7 +83,7 @@ load_program(struct image *im, struct inode *ip)
   return 0;
 }
 
-// Put the guard page and the stack page above the program, with the argument strings
+// Put the guard page and the stack above the program, with the argument strings
 // and the array of pointers to them on the stack. Returns argc or -1.
 static int
 push_arguments(struct image *im, char **argv)
@@ -91,7 +91,8 @@ push_arguments(struct image *im, char **argv)
   uint64_t guard = PGROUNDUP(im->sz), perm = PTE_W;
   if (FAULT(user_stack_executable))
     perm |= PTE_X;
-  uint64_t top = uvmalloc(im->pagetable, im->sz, guard + 2 * PGSIZE, perm);
+  uint64_t top =
+      uvmalloc(im->pagetable, im->sz, guard + (1 + USERSTACK) * PGSIZE, perm);
   if (FAULT(exec_stack_unchecked) ? false : !top)
     return -1;
   im->sz = top;

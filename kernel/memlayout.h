@@ -17,7 +17,7 @@
 //   TRAMPOLINE   the page that switches between user and kernel tables (R-X)
 //
 // A process's user page table:
-//   0            text, data, guard page, stack page, heap, up to USERTOP
+//   0            text, data, guard page, stack, heap, up to USERTOP
 //   TRAPFRAME    where the trampoline saves user registers
 //   TRAMPOLINE   the same page as in the kernel table
 #pragma once

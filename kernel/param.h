@@ -9,6 +9,7 @@
 #define NDEV        10  // major device numbers
 #define NBUF        46  // blocks in the buffer cache: more than the log can pin
 #define MAXARG      32  // entries of exec's argv, with its final 0 (ABI)
+#define USERSTACK   1   // pages of a program's stack
 #define MAXPATH     128 // bytes of a path, with its final zero (ABI)
 #define MAXOPBLOCKS 10  // blocks that one file system operation may write
 #define LOGBLOCKS   30  // data blocks that the on-disk log header has room for (ABI)

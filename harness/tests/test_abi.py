@@ -264,6 +264,9 @@ int main(void) { printf("usertests starting\\nALL TESTS PASSED\\n"); return 0; }
 TRIED = ("file_modes", "pipe_order", "copy_wait")
 
 
+NEAR_THE_STACK = ("copy_guard", "fault_guard", "fault_stack_overflow", "fault_bad_sp", "exec_limits")
+
+
 def exported(folder: Path) -> Path:
     """Write the reference kernel as a tree of 2020."""
     style = load_styles(ROOT / export.DATA / "styles")["2020"]
@@ -271,7 +274,9 @@ def exported(folder: Path) -> Path:
     return folder
 
 
-def tried(tmp_path: Path, tree: Path, ours: Program) -> list[Finding]:
+def tried(
+    tmp_path: Path, tree: Path, ours: Program, names: Sequence[str] = TRIED
+) -> list[Finding]:
     """Build a tree, boot it, and run some of our tests there."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -282,7 +287,7 @@ def tried(tmp_path: Path, tree: Path, ours: Program) -> list[Finding]:
     with bench.machine() as machine:
         machine.wait_prompt()
         assert "ALL TESTS PASSED" in machine.shell("usertests copy_wait")
-    return list(Runs(bench, ours.elf, ours.disk(Image.load(build.disk))).run(TRIED))
+    return list(Runs(bench, ours.elf, ours.disk(Image.load(build.disk))).run(names))
 
 
 @pytest.mark.live
@@ -305,3 +310,13 @@ def test_usertests_that_only_boast_gain_nothing(tmp_path: Path, ours: Program) -
 @pytest.mark.live
 def test_an_honest_tree_passes(tmp_path: Path, ours: Program) -> None:
     assert tried(tmp_path, exported(tmp_path / "tree"), ours) == []
+
+
+@pytest.mark.live
+def test_a_stack_of_two_pages_is_no_mistake(tmp_path: Path, ours: Program) -> None:
+    tree = exported(tmp_path / "tree")
+    parameters = tree / "kernel/param.h"
+    text, changed = re.subn(r"(#define USERSTACK +)1\b", r"\g<1>2", parameters.read_text())
+    assert changed == 1
+    parameters.write_text(text)
+    assert tried(tmp_path, tree, ours, NEAR_THE_STACK) == []
