@@ -63,7 +63,7 @@ qemu-gdb: kernel fs
 	$(QEMU) $(QEMU_FLAGS) -S -gdb tcp:127.0.0.1:26000
 
 # Sources by kind, for the checks of `make lint`.
-C_SOURCES  = $(wildcard kernel/*.[ch] user/*.[ch] faults/*.[ch] harness/unit/*.[ch] harness/tlb/*.[ch])
+C_SOURCES  = $(wildcard kernel/*.[ch] user/*.[ch] faults/*.[ch] harness/unit/*.[ch] harness/tlb/*.[ch] harness/cross/*.h)
 SH_SOURCES = ci/setup .ci/run harness/cross/cross.sh $(wildcard ci/*.sh)
 
 # Symbols that the linker script defines are compared and subtracted on purpose.

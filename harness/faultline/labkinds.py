@@ -17,6 +17,7 @@ from pathlib import Path
 from .bench import Bench
 from .checks import Check
 from .checks.usertests import DIED, FAILED, INCOMPLETE
+from .excerpt import last_lines
 from .finding import Finding, Where
 from .labentry import Entry
 from .labrules import COUNT_DIFFERS, FILE_MISSING, FILE_NO_NUMBER
@@ -120,7 +121,7 @@ def findings_of_test(bench: Bench, name: str, said: str, end: str) -> Iterator[F
     OK is not this test's.
     """
     result = result_of_test(said, name)
-    evidence = f"`usertests {name}` printed:\n{said.strip()[-1500:]}"
+    evidence = f"`usertests {name}` printed:\n{last_lines(said)}"
     where = test_place(bench.build.program("usertests"), name)
     if result == "OK":
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 from .bench import Bench
 from .elf import ElfImage
 from .errors import HarnessError
+from .excerpt import last_lines
 from .finding import Finding, Rule, Table, Where
 from .fsimage import Image, ImageError
 from .fsinject import replace_content
@@ -31,7 +32,6 @@ PATIENCE, PART_PATIENCE = 4.0, 3.0
 DEATHS = 3  # machines that the tests of one part may use up
 # Guest seconds: a busy guest uses up its effort before; one that idles lets them go by fast.
 SILENCE = 1500.0
-EVIDENCE = 1500  # characters of output
 # Processor seconds of the tests of 2020 to 2025 that take long; in proportion to each other.
 COSTS = {
     "outofinodes": 40.0, "bigdir": 23.0, "diskfull": 15.0, "manywrites": 15.0, "badwrite": 13.0,
@@ -234,13 +234,13 @@ class _Run:
         elif not _PASSED.search(said) and not (failed and _FAILED.search(said)):
             yield self.tests.incomplete.finding(
                 f"usertests ended after {self._last} without the last line that fits.",
-                evidence=f"The last output:\n{said[-EVIDENCE:]}",
+                evidence=f"The last output:\n{last_lines(said)}",
             )
         unseen = [name for name in self.chosen if name not in self.begun]
         if unseen and _PASSED.search(said):
             yield self.tests.incomplete.finding(
                 f"usertests ended without a result of {', '.join(unseen)}.",
-                evidence=f"The last output:\n{said[-EVIDENCE:]}",
+                evidence=f"The last output:\n{last_lines(said)}",
             )
 
     def _failed(self, name: str, text: str) -> Finding:
@@ -249,7 +249,7 @@ class _Run:
         return self.tests.failed.finding(
             f"usertests: {why}",
             where=self._place(name),
-            evidence=f"It printed:\n{text.strip()[-EVIDENCE:]}",
+            evidence=f"It printed:\n{last_lines(text)}",
         )
 
     def _dead(self, died: GuestDied) -> Iterator[Finding]:
@@ -258,7 +258,7 @@ class _Run:
         yield self.tests.died.finding(
             f"usertests did not survive {self._last}: {died.death.words}",
             where=self._place(self.begun[-1]) if self.begun else Where(),
-            evidence=f"The last output:\n{died.machine.said()[-EVIDENCE:]}",
+            evidence=f"The last output:\n{last_lines(died.machine.said())}",
         )
         yield death_finding(died, elf)
 
@@ -269,7 +269,7 @@ class _Run:
         return UNFINISHED.finding(
             f"usertests: {self._last} was not done after {given:.0f} s of computing.",
             where=self._place(self.begun[-1]) if self.begun else Where(),
-            evidence=f"{harts}\nThe last output:\n{machine.said()[-EVIDENCE:]}",
+            evidence=f"{harts}\nThe last output:\n{last_lines(machine.said())}",
         )
 
     def _place(self, name: str) -> Where:

@@ -16,12 +16,13 @@ from ..bench import Bench
 from ..build import build_program
 from ..elf import ElfImage
 from ..errors import HarnessError
+from ..excerpt import last_lines
 from ..finding import Finding, Rule
 from ..fsimage import Image, ImageError
 from ..fsinject import add_file
 from ..machine import GuestDied, Machine, StillBusy
 from ..postmortem import causes_of_death, death_finding, hart_words
-from ..treetests import DEATHS, EFFORT, EVIDENCE, PART_EFFORT, SILENCE, divide, test_place
+from ..treetests import DEATHS, EFFORT, PART_EFFORT, SILENCE, divide, test_place
 from . import Unchecked, check
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -230,7 +231,7 @@ class Runs:
         return rule.finding(
             f"Our test {words.rstrip('.')}.",
             where=test_place(self.program, name),
-            evidence=f"It printed:\n{said.strip()[-EVIDENCE:]}",
+            evidence=f"It printed:\n{last_lines(said)}",
         )
 
     def _spoilt(self, name: str) -> Finding:
@@ -246,7 +247,7 @@ class Runs:
         yield DIED.finding(
             f"The kernel did not survive our test {name}: {died.death.words}",
             where=test_place(self.program, name),
-            evidence=f"It printed:\n{said.strip()[-EVIDENCE:]}",
+            evidence=f"It printed:\n{last_lines(said)}",
         )
         yield death_finding(died, elf)
 
@@ -255,7 +256,7 @@ class Runs:
         return UNFINISHED.finding(
             f"Our test {name} was not done after {EFFORT:.0f} s of computing.",
             where=test_place(self.program, name),
-            evidence=f"{harts}\nIt printed:\n{said.strip()[-EVIDENCE:]}",
+            evidence=f"{harts}\nIt printed:\n{last_lines(said)}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..bench import Bench
+from ..excerpt import last_lines
 from ..finding import Finding, Rule
 from ..machine import PROMPT, GuestDied
 from . import check
@@ -54,7 +55,7 @@ def boot(bench: Bench) -> Iterator[Finding]:
         if word not in said:
             yield NO_SHELL.finding(
                 "The shell gives a prompt, but does not run a command.",
-                evidence=f"`echo {word}` printed:\n{said[-1000:]}",
+                evidence=f"`echo {word}` printed:\n{last_lines(said)}",
             )
 
 
@@ -63,5 +64,5 @@ def no_shell(console: str) -> Finding:
     return NO_SHELL.finding(
         "init starts the shell, but the shell's prompt never comes.",
         evidence=f"init tried {console.count(STARTING)} times. The last output:\n"
-        + console[-1000:],
+        + last_lines(console),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..bench import Bench
 from ..elf import ElfImage
+from ..excerpt import last_lines
 from ..finding import Finding, Rule, Table
 from ..machine import GuestDied, Machine, StillBusy
 from ..treetests import (
@@ -147,7 +148,7 @@ def run_whole(machine: Machine, program: ElfImage | None) -> Iterator[Finding]:
         yield from failures(results, program)
         yield UNFINISHED.finding(
             f"usertests was not done: {busy}; it was at {_after(results, ['it'])}.",
-            evidence=f"Printed since then:\n{rest[-1500:]}",
+            evidence=f"Printed since then:\n{last_lines(rest)}",
         )
 
 
@@ -168,7 +169,7 @@ def run(
         yield from failures(results, program)
         yield DIED.finding(
             f"usertests did not survive {_after(results, names)}: {died.death.words}",
-            evidence=f"Printed since then:\n{rest[-1500:]}",
+            evidence=f"Printed since then:\n{last_lines(rest)}",
         )
         raise
     results, _ = parse(said)
@@ -185,7 +186,7 @@ def run(
     else:
         return
     yield INCOMPLETE.finding(
-        f"usertests ended {problem}.", evidence=f"The last output:\n{said[-1500:]}"
+        f"usertests ended {problem}.", evidence=f"The last output:\n{last_lines(said)}"
     )
 
 
@@ -247,7 +248,7 @@ def failures(results: list[Result], program: ElfImage | None) -> Iterator[Findin
             yield FAILED.finding(
                 f"usertests: {why or f'test {result.name} failed'}",
                 where=test_place(program, result.name),
-                evidence=f"It printed:\n{result.printed.strip()[-1500:]}",
+                evidence=f"It printed:\n{last_lines(result.printed)}",
             )
 
 
