@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import shutil
@@ -10,6 +11,7 @@ import socket
 import struct
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -31,19 +33,106 @@ SIGNALLED = 128  # what a sandbox adds to a signal's number for its exit status
 POLL = 0.2  # wall seconds between two looks at the machine
 CONTROL_TIMEOUT = 300.0  # wall seconds within which QEMU must answer, even on a busy host
 READ = 1 << 13  # characters of output taken at a time
+GATHER = 0.002  # wall seconds that output may gather before it is read, at most,
+GATHER_EACH = 2e-6  # and for each character since something was sent: less than it took to write
 WINDOW = 1 << 15  # of those not yet matched, how many may be part of a match: all of it would be
 # searched again with each piece
 
 
+class Console(pexpect.spawn):  # type: ignore[misc]
+    """QEMU on a terminal, to be typed at. What it says comes through a pipe.
+
+    It writes each character that the guest does by itself. A terminal would have the system do
+    something on QEMU's processor for each, which takes twice as long as to write it; and who
+    reads at once is woken for each. So a guest that talks on is read the later the more it says.
+    """
+
+    def __init__(
+        self, words: list[str], folder: Path, log: ConsoleLog, setup: Callable[[], None]
+    ) -> None:
+        """Start a command in `folder`; `setup` is run in its process before."""
+        self._said = log
+        self._heard = 0  # characters since something was sent
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace")
+        pipe = folder / "console"
+        os.mkfifo(pipe, 0o600)
+        self._output = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+        def redirect() -> None:
+            said = os.open("console", os.O_WRONLY)
+            os.dup2(said, 1)
+            os.close(said)
+            setup()
+
+        try:
+            super().__init__(
+                words[0],
+                words[1:],
+                preexec_fn=redirect,
+                cwd=str(folder),
+                encoding="utf-8",
+                echo=False,
+                maxread=READ,
+                searchwindowsize=WINDOW,
+                timeout=None,
+            )
+        except BaseException:
+            os.close(self._output)
+            self._output = -1
+            raise
+        pipe.unlink()
+        self.delaybeforesend = None
+        self.delayafterread = None
+        self.delayafterclose = 0
+        self.ptyproc.delayafterclose = 0
+
+    def send(self, s: str) -> int:
+        """Type something."""
+        self._heard = 0
+        return int(super().send(s))
+
+    def waiting(self, seconds: float | None = 0) -> bool:
+        """Tell whether there is output to be read, or its end, after at most so long; None: for
+        ever."""
+        return bool(select.select([self._output], [], [], seconds)[0])
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
+        """Return the output that there is after at most `timeout` seconds, None for ever.
+
+        Raises pexpect.TIMEOUT if there is none, pexpect.EOF at the end.
+        """
+        ready = self.waiting() or (timeout != 0 and self.isalive() and self.waiting(timeout))
+        if not ready and self.isalive():
+            raise pexpect.TIMEOUT("no output")
+        if timeout != 0:
+            time.sleep(min(GATHER, self._heard * GATHER_EACH))
+        said = os.read(self._output, size) if ready or self.waiting() else b""
+        if not said:
+            self.flag_eof = True
+            self.isalive()  # notes the exit status
+            raise pexpect.EOF("the end of the output")
+        text = self._decode.decode(said)
+        self._said.write(text)
+        self._heard += len(text)
+        return text
+
+    def close(self, force: bool = True) -> None:
+        """End the command, and what is heard of it."""
+        super().close(force)
+        if self._output >= 0:
+            os.close(self._output)
+            self._output = -1
+
+
 class Emulator:
-    """A QEMU that runs while the context lasts: its console's pty, control socket and RAM."""
+    """A QEMU that runs while the context lasts: its console, control socket and RAM."""
 
     def __init__(self, config: Config, scratch: Path) -> None:
         """Describe a machine whose files go into a new folder in `scratch`."""
         self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="machine-", dir=scratch))
         self.log = ConsoleLog(config.limits.output)
-        self._spawn: pexpect.spawn | None = None
+        self._spawn: Console | None = None
         self._qmp: Qmp | None = None
         self._pid = 0
         self.ram: Ram
@@ -127,23 +216,7 @@ class Emulator:
             listener.bind(f"/proc/self/fd/{here}/{CONTROL_SOCKET}")
             os.close(here)
             listener.listen(1)
-            self._spawn = pexpect.spawn(
-                words[0],
-                words[1:],
-                preexec_fn=setup,
-                cwd=str(self.folder),
-                encoding="utf-8",
-                codec_errors="replace",
-                echo=False,
-                maxread=READ,
-                searchwindowsize=WINDOW,
-                timeout=None,
-            )
-            self._spawn.logfile_read = self.log
-            self._spawn.delaybeforesend = None
-            self._spawn.delayafterread = None
-            self._spawn.delayafterclose = 0
-            self._spawn.ptyproc.delayafterclose = 0
+            self._spawn = Console(words, self.folder, self.log, setup)
             deadline = time.monotonic() + CONTROL_TIMEOUT
             while not select.select([listener], [], [], POLL)[0]:
                 if not self._spawn.isalive() or time.monotonic() > deadline:
@@ -158,7 +231,7 @@ class Emulator:
                 self._spawn.wait()
                 raise HarnessError(f"QEMU does not start: {self._complaint()}") from error
 
-    def _running(self) -> pexpect.spawn:
+    def _running(self) -> Console:
         if self._spawn is None:
             raise HarnessError("the machine is not running")
         return self._spawn

@@ -103,6 +103,16 @@ def states(harts: tuple[Hart, ...]) -> tuple[int, ...]:
     return tuple(hash(tuple(hart[name] for name in GENERAL)) for hart in harts)
 
 
+def closed(harts: tuple[Hart, ...]) -> int:
+    """Return a number for all that the only hart's registers hold, 0 if it is not in the kernel,
+    or its trap handler, with interrupts off."""
+    if len(harts) != 1:
+        return 0
+    hart = harts[0]
+    inside = KERNEL <= hart.pc < KERNEL_END or 0 < hart.pc >> PAGE_SHIFT == hart["stvec"] >> PAGE_SHIFT
+    return hash(tuple(hart.registers.items())) or 1 if inside and not hart["mstatus"] & SIE else 0
+
+
 def machine_fault(harts: tuple[Hart, ...]) -> str:
     """Return a description of the exception hart 0 last took to machine mode, or nothing.
 

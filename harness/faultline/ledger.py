@@ -17,6 +17,7 @@ from .unwind import call_path, path_text
 
 MAGIC = 0x4E49_4C54_4C55_4146
 VERSION = 1
+NOT_ZERO = bytes([0]) + bytes([1]) * 255  # what becomes of each byte
 # Functions that hand pages on: the mistake is with whoever called them.
 ALLOCATOR = frozenset({"kalloc", "kalloc_for", "kfree", "__wrap_kalloc", "__wrap_kfree"})
 
@@ -156,6 +157,16 @@ class Ledger:
         """Tell whether the ledger knows the page at `pa`, and knows it to be allocated."""
         return self._state(pa) == 1
 
+    def allocation(self, pa: int) -> tuple[int, ...] | None:
+        """Return the stack that allocated the page at `pa`, or None if the shim never saw it."""
+        index = (pa - RAM_BASE) // PAGE
+        if not 0 <= index < len(self._pages):
+            return None
+        first, step, seq, _ = self._columns
+        words, entry = self.ram.words, first + index * step
+        at, taken = self._stacks[1]
+        return tuple(words[entry + at : entry + at + taken]) if words[entry + seq] else None
+
     def _state(self, pa: int) -> int | None:
         """Return `live` of the page at `pa`, or None if the shim never saw it."""
         index = (pa - RAM_BASE) // PAGE
@@ -188,40 +199,42 @@ class Ledger:
 
     def freed(self) -> Iterator[Page]:
         """Yield the pages that are free now and were not always, the last one freed first."""
-        seqs, lives = self._seen()
+        seqs, lives = self.columns()
         free = [(s, index) for index, (s, live) in enumerate(zip(seqs, lives)) if s and not live]
         for _, index in sorted(free, reverse=True):
             yield self._read(index)
 
     def highest(self) -> int:
         """Return the highest page that the shim ever saw; 0 if it saw none."""
-        seqs, _ = self._seen()
-        last = max((index for index, seq in enumerate(seqs) if seq), default=-1)
+        last = _set(self._column(self._columns[2])).rfind(1)
         return RAM_BASE + last * PAGE if last >= 0 else 0
 
     def columns(self) -> tuple[list[int], list[int]]:
         """Return `seq` and `live` of every page's entry, as they are written there."""
-        return self._seen()
+        _, _, seq, live = self._columns
+        return self._column(seq).tolist(), self._column(live).tolist()
 
     def states(self) -> tuple[bytes, bytes]:
         """Return which pages of RAM are live and which have been freed: a byte for each,
         0 or 1. A page that the shim never saw is neither."""
-        seqs, lives = self._seen()
-        known = [(seq > 0, live > 0) for seq, live in zip(seqs, lives)]
-        live = bytes([seq and live for seq, live in known])
-        return live, bytes([seq and not live for seq, live in known])
+        _, _, seq, live = self._columns
+        known, lives = (
+            int.from_bytes(_set(self._column(member)), "little") for member in (seq, live)
+        )
+        count = len(self._pages)
+        return (known & lives).to_bytes(count, "little"), (known & ~lives).to_bytes(count, "little")
 
-    def _seen(self) -> tuple[list[int], list[int]]:
-        first, step, seq, live = self._columns
-        end, words = first + step * len(self._pages), self.ram.words
-        return words[first + seq : end : step].tolist(), words[first + live : end : step].tolist()
+    def _column(self, member: int) -> memoryview:
+        """Return one doubleword of every page's entry, the one at that place."""
+        first, step, _, _ = self._columns
+        return self.ram.words[first + member : first + step * len(self._pages) : step]
 
     def lost(self) -> list[Page]:
         """Return the pages allocated between FL_MARK and FL_END that are still live."""
         mark, end = int(self.ctl["mark"]), int(self.ctl["end"])
         return [
             self._read(index)
-            for index, (seq, live) in enumerate(zip(*self._seen()))
+            for index, (seq, live) in enumerate(zip(*self.columns()))
             if live and mark < seq <= end
         ]
 
@@ -237,6 +250,17 @@ class Ledger:
             tuple(entry[alloc : alloc + taken]),
             tuple(entry[free : free + freed]),
         )
+
+
+def _set(words: memoryview) -> bytes:
+    """Return a byte for each doubleword: 1 if it is not 0.
+
+    By numbers as long as all of them: one by one they would take a hundred times as long.
+    """
+    bits = int.from_bytes(words.tobytes(), "little")
+    for half in (32, 16, 8):  # after each, the lower half has what both had; the upper is no matter
+        bits |= bits >> half
+    return bits.to_bytes(8 * len(words), "little")[::8].translate(NOT_ZERO)
 
 
 def by_stack(pages: Iterable[Page]) -> dict[tuple[int, ...], list[Page]]:

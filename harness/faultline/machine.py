@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import select
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,13 +13,17 @@ import pexpect
 
 from .emulator import CONTROL_TIMEOUT, POLL, Emulator
 from .errors import HarnessError
-from .hart import Hart, deaf, handler_fault, machine_fault, states
-from .progress import Progress, Sample, processor_state
+from .hart import Hart, closed, deaf, handler_fault, machine_fault, states
+from .progress import RETURN_POLL, Progress, Sample, processor_state
 from .qemu import Config as Config  # part of what a Machine offers
 from .qemu import Limits as Limits
 from .qmp import QmpClosed
 
 AFTERMATH = 30.0  # wall seconds that a kernel which has panicked may go on saying things
+LAST_WORDS = 0.02  # guest seconds without any that end them: the time of half a million instructions
+LAST_LOOKS = 3  # at which it has said nothing: QEMU, too, had time to pass on what it had
+LAST_POLL = 0.02  # wall seconds between two of them
+DRAUGHTS = 16  # reads of what has arrived: all that a pipe holds, and an end where the guest goes on
 PROMPT = r"(?:\n|\A)\$ "
 PANIC = r"panic: ([^\r\n]*)\r?\n"
 
@@ -82,14 +86,18 @@ class Machine(Emulator):
         spawn, limits = self._running(), self.config.limits
         allowed = limits.silence if silence is None else silence
         progress = Progress(
-            allowed, paced=not self.config.icount, disk_waits=self._may_wait_for_disk
+            allowed,
+            paced=not self.config.icount,
+            disk_waits=self._may_wait_for_disk,
+            whole=self._whole,
         )
         wanted = [re.compile(pattern), re.compile(PANIC)]
         deadline = time.monotonic() + limits.wall
         begun = self.processor_seconds() if effort is not None else 0.0
         skipped = ""
         while True:
-            index = spawn.expect([*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
+            pause = RETURN_POLL if progress.returns else POLL
+            index = spawn.expect([*wanted, pexpect.TIMEOUT, pexpect.EOF], timeout=pause)
             if index == 0:
                 match = spawn.match
                 assert isinstance(match, re.Match)
@@ -162,7 +170,9 @@ class Machine(Emulator):
     def _drain(self) -> None:
         """Take in output that has already arrived."""
         spawn = self._running()
-        if select.select([spawn.child_fd], [], [], 0)[0]:
+        for _ in range(DRAUGHTS):
+            if not spawn.waiting():
+                break
             spawn.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0)
 
     def _check(self, progress: Progress, what: str, alive: Callable[[], int]) -> None:
@@ -199,8 +209,19 @@ class Machine(Emulator):
             disk=self.disk_requests(),
             deaf=deaf(harts),
             states=states(harts),
+            closed=closed(harts) if self.config.icount else 0,
             fault=machine_fault(harts) or handler_fault(harts),
         )
+
+    def _whole(self) -> int:
+        """Return a number for all that registers and RAM hold, 0 if the only hart may take
+        interrupts, or a disk request is not done: then something else may change it."""
+        harts = self.stop()
+        state = closed(harts)
+        found = hash((state, zlib.crc32(self.ram.words))) or 1
+        may_change = state == 0 or self.disk_waits()
+        self.resume()
+        return 0 if may_change else found
 
     def _may_wait_for_disk(self, sample: Sample) -> bool:
         # What was waited for may have been done since the sample: asked in this order.
@@ -217,11 +238,12 @@ class Machine(Emulator):
 
     def _panicked(self, words: str) -> None:
         """Collect what the kernel says after its panic line, then raise GuestDied."""
-        pause = 0.02  # guest seconds: the time of half a million instructions
-        progress = Progress(pause, paced=not self.config.icount, minimum=2 * POLL)
+        paced = not self.config.icount
+        poll = POLL if paced else LAST_POLL  # what a paced guest gets done depends on the host
+        progress = Progress(LAST_WORDS, paced=paced, minimum=2 * poll, looks=LAST_LOOKS)
         deadline = time.monotonic() + AFTERMATH
         while time.monotonic() < deadline:
-            index = self._running().expect([pexpect.TIMEOUT, pexpect.EOF], timeout=POLL)
+            index = self._running().expect([pexpect.TIMEOUT, pexpect.EOF], timeout=poll)
             if index == 1 or self.log.endless:
                 break
             try:
@@ -238,6 +260,7 @@ class Machine(Emulator):
         try:
             if kind != "exited" or self._running().isalive():
                 harts = self.stop()
+                self._drain()
                 self._control().command("quit")
         except QmpClosed:
             pass

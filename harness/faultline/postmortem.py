@@ -12,8 +12,9 @@ from .finding import Finding, Rule, Where
 from .hart import INTERRUPT, Hart, cause_words
 from .ledger import Ledger, event_findings
 from .machine import PANIC, Death, GuestDied
+from .processes import kernel_root, processes
 from .ram import Ram
-from .sleepers import sleepers
+from .sleepers import saved, sleepers
 from .sleepers import words as waiting_words
 from .sv39 import satp_root
 from .unwind import call_path, path_text, return_addresses
@@ -237,6 +238,22 @@ def _stack_of_panic(death: Death, ram: Ram, elf: ElfImage) -> list[int]:
             return stack
         handlers = [i for i, frames in enumerate(callers) if any(map(_handles_traps, frames))]
         if handlers and any(place.function in _PANICS for place in elf.frames(hart["sepc"])):
+            return stack[handlers[-1] + 1 :]
+    sepcs = [place for hart in death.harts for place in elf.frames(hart["sepc"])]
+    return _put_aside(ram, elf) if any(place.function in _PANICS for place in sepcs) else []
+
+
+def _put_aside(ram: Ram, elf: ElfImage) -> list[int]:
+    """Return the stack of the process that a timer interrupt has taken the hart from."""
+    try:
+        found, root = processes(ram, elf), kernel_root(ram, elf)
+    except HarnessError:
+        return []
+    for process in found:
+        stack = return_addresses(ram, elf, saved(process, root))
+        callers = [elf.frames(pc, call=True) for pc in stack]
+        handlers = [i for i, frames in enumerate(callers) if any(map(_handles_traps, frames))]
+        if process.state == "RUNNABLE" and handlers:
             return stack[handlers[-1] + 1 :]
     return []
 

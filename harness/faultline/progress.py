@@ -27,7 +27,15 @@ CIRCLE = 64  # bytes of code that are one place
 ROUNDS = 2  # times that each state of the registers has come back: who copies or clears memory is
 # in one place, too, but with other addresses at each look
 IDLE_CPU_RATE = 20.0  # guest seconds a processor second above which it is no circle but a wfi
+RETURNS = 3  # times that a machine is seen, registers and memory, as it was before: then it will
+RETURN_GUEST = 1.0  # be so for ever, unless it looks at the clock, which has gone on so long in
+# guest seconds meanwhile,
+RETURN_CPU = 0.3  # or, in so many processor seconds of QEMU,
+CREEP = 0.01  # by fewer guest seconds in each: the hart completes hardly an instruction
+RETURN_POLL = 0.03  # wall seconds between two looks at such a machine
 STUCK_ASLEEP = 12  # samples in a row that show QEMU asleep and the guest's clock still
+
+CIRCLES = "every hart goes round in circles with interrupts off"
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Sample:
     disk: int = 0  # disk requests completed so far
     deaf: tuple[int, ...] = ()  # where the harts are, if all are there with interrupts off
     states: tuple[int, ...] = ()  # of each hart, the same if its registers are
+    closed: int = 0  # the same if all registers of the only hart are, which has interrupts off
     fault: str = ""  # the exception last taken to machine mode, or by a trap handler
 
 
@@ -54,18 +63,26 @@ class Progress:
         *,
         paced: bool,
         minimum: float = SILENT_WALL,
+        looks: int = LOOKS,
         disk_waits: Callable[[Sample], bool] = lambda sample: True,
+        whole: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Allow `silence` guest seconds without output, but at least `minimum` wall seconds.
+        """Allow `silence` guest seconds without output, but at least `minimum` wall seconds, and
+        as many `looks`.
 
         `paced` says that the guest's clock follows the wall clock (no -icount): then it
         also runs while QEMU gets no processor, which must not count as silence.
-        `disk_waits` tells whether a disk request may not have been done at a sample.
+        `disk_waits` tells whether a disk request may not have been done at a sample. `whole`
+        returns a number for all that the machine holds, 0 if something from outside may change
+        it.
         """
         self.silence = silence
         self.minimum = minimum
         self.paced = paced
+        self.looks = looks
         self.disk_waits = disk_waits
+        self.whole = whole
+        self.returns = False  # its registers have come back to what they were, interrupts off
         self._spoke: Sample | None = None  # the last sample with new output
 
     def observe(self, sample: Sample) -> str | None:
@@ -81,12 +98,14 @@ class Progress:
             self._at_work(sample)
         self._looks += 1
         stuck = self._trapped(sample) or self._circles(sample) or self._stands(sample)
+        stuck = stuck or self._returns(sample)
         return stuck or self._silent(sample, self._spoke)
 
     def _at_work(self, sample: Sample) -> None:
         self._worked = sample  # the last one with new output or a new disk request
         self._looks = 0  # since then
         self._circle(sample)
+        self._open(sample)
 
     def _circle(self, sample: Sample) -> None:
         self._circled = sample  # the first one in the present place
@@ -97,7 +116,7 @@ class Progress:
         if sample.fault != self._faulted.fault:
             self._faulted = sample
         elif sample.fault and sample.cpu - self._faulted.cpu >= STUCK_CPU:
-            return f"the kernel takes the same exception again and again: {sample.fault}"
+            return _trapping(sample)
         return None
 
     def _circles(self, sample: Sample) -> str | None:
@@ -112,7 +131,30 @@ class Progress:
             return None
         if sample.guest - self._circled.guest >= IDLE_CPU_RATE * spent:
             return None
-        return "every hart goes round in circles with interrupts off"
+        return CIRCLES
+
+    def _open(self, sample: Sample) -> None:
+        self._closed = {sample.closed}
+        self._wholes: dict[int, tuple[Sample, int]] = {}  # first seen, and how often since
+        self.returns = False
+
+    def _returns(self, sample: Sample) -> str | None:
+        if not sample.closed:
+            self._open(sample)
+            return None
+        self.returns = self.returns or sample.closed in self._closed
+        self._closed.add(sample.closed)
+        whole = self.whole() if self.returns else 0
+        if not whole:
+            self._wholes.clear()
+            return None
+        first, times = self._wholes.get(whole, (sample, 0))
+        self._wholes[whole] = first, times + 1
+        guest, spent = sample.guest - first.guest, sample.cpu - first.cpu
+        stands = spent >= RETURN_CPU and guest <= CREEP * spent
+        if times < RETURNS or not (guest >= RETURN_GUEST or stands):
+            return None
+        return _trapping(sample) if sample.fault else CIRCLES
 
     def _stands(self, sample: Sample) -> str | None:
         if sample.guest != self._moved.guest:
@@ -137,7 +179,7 @@ class Progress:
         wall = sample.wall - self._worked.wall
         if idle < self.silence or wall < self.minimum:
             return None
-        if self._looks < LOOKS * self.minimum / SILENT_WALL:
+        if self._looks < self.looks:
             return None
         if idle > IDLE_RATE * wall and wall < IDLE_PATIENCE * self.minimum:
             if self.disk_waits(sample):
@@ -145,6 +187,10 @@ class Progress:
         if self.paced and not sample.asleep and spent < self.silence / 4:
             return None  # it was QEMU that had no time, not the guest that was silent
         return f"no output for more than {self.silence:.0f} s of guest time"
+
+
+def _trapping(sample: Sample) -> str:
+    return f"the kernel takes the same exception again and again: {sample.fault}"
 
 
 def _same_place(here: tuple[int, ...], there: tuple[int, ...]) -> bool:

@@ -31,13 +31,19 @@ def sleepers(ram: Ram, elf: ElfImage) -> list[tuple[Process, list[Where]]]:
 
 
 def _path(ram: Ram, elf: ElfImage, process: Process, root: int) -> list[Where]:
-    satp = MODE_SV39 << 60 | (process.kpagetable or root) >> 12
-    saved = {"ra": process.ra, "s0": process.s0, "sp": process.sp, "satp": satp}
     places = elf.frames(process.ra, call=True) if elf.in_text(process.ra) else []
-    places += call_path(elf, return_addresses(ram, elf, Hart(0, saved)))
+    places += call_path(elf, return_addresses(ram, elf, saved(process, root)))
     while places and places[0].function in WAITING:
         places.pop(0)
     return places
+
+
+def saved(process: Process, root: int) -> Hart:
+    """Return the registers with which a process gave its hart away; `root` is that of the global
+    kernel page table."""
+    satp = MODE_SV39 << 60 | (process.kpagetable or root) >> 12
+    kept = {"ra": process.ra, "s0": process.s0, "sp": process.sp, "satp": satp}
+    return Hart(0, kept)
 
 
 def words(waiting: list[tuple[Process, list[Where]]]) -> str:

@@ -74,15 +74,15 @@ def inconsistencies(ledger: Ledger) -> Iterator[str]:
             yield f"faultline_ctl.{name} is 0x{found:x}, it was 0x{expected:x}"
     seq, mark, end, live = (int(ctl[name]) for name in ("seq", "mark", "end", "live"))
     seqs, lives = ledger.columns()
-    used = [number for number in seqs if number]
-    in_use = sum(1 for number in lives if number)
+    used = list(filter(None, seqs))
+    in_use = len(lives) - lives.count(0)
     if in_use != live:
         yield f"{live} pages are counted as live, and {in_use} are noted as live"
     if max(used, default=0) > seq:
         yield f"kalloc or kfree {max(used)} is noted, and there were only {seq}"
     if len(set(used)) != len(used):
         yield "two pages are noted for the same kalloc or kfree"
-    if any(number > 1 for number in lives):
+    if max(lives) > 1:
         yield "a page is noted as neither live nor free"
     if mark > seq or end > seq or 0 < end < mark:
         yield f"what was watched is noted as from {mark} to {end}, of {seq}"

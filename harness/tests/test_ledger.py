@@ -122,6 +122,20 @@ def test_what_is_lost_is_read_anew_each_time(kernel: FakeKernel) -> None:
     assert page.alloc[:2] == (kernel.call("kalloc"), kernel.call("grow"))
 
 
+@pytest.mark.parametrize("live", [0, 1, 2, 1 << 8, 1 << 40, 1 << 63])
+@pytest.mark.parametrize("seq", [0, 1, 1 << 8, 1 << 33, 1 << 63])
+def test_which_pages_are_live_and_which_freed(kernel: FakeKernel, seq: int, live: int) -> None:
+    kernel.page(PAGE_TAKEN, seq, live)
+    kernel.page(PAGE_TAKEN + 2 * PAGE, (1 << 64) - 1, 1)
+    ledger, index = kernel.ledger(), (PAGE_TAKEN - RAM_BASE) // PAGE
+    lives, freed = ledger.states()
+    assert lives[index : index + 3] == bytes([seq > 0 and live > 0, 0, 1])
+    assert freed[index : index + 3] == bytes([seq > 0 and live == 0, 0, 0])
+    assert ledger.highest() == PAGE_TAKEN + 2 * PAGE
+    stack = ledger.allocation(PAGE_TAKEN)
+    assert stack == (kernel.call("kalloc"), kernel.call("grow"), *[0] * 6) if seq else stack is None
+
+
 def test_running_out_of_memory_is_no_refusal(kernel: FakeKernel) -> None:
     kernel.event("refused", 1, 0, live=1000)
     assert event_findings(kernel.ledger(), ()) == []

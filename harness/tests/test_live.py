@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -196,6 +197,84 @@ def test_a_kernel_that_has_panicked_is_not_listened_to_for_ever(
     talks_on = f"8:\n{printing('.')}{pause}  j 8b\n"
     died = death(START + printing(PANIC) + talks_on, compile_guest, tmp_path)
     assert died.death.kind == "panic" and died.death.console.endswith(".")
+
+
+def test_the_last_words_are_heard_to_their_end(
+    compile_guest: Compile, tmp_path: Path
+) -> None:
+    pause = "  li t0, 150000\n9: addi t0, t0, -1\n  bnez t0, 9b\n"
+    line = printing("more and more\\n")
+    more = f"  li s2, 20\n8:{pause}{line}  addi s2, s2, -1\n  bnez s2, 8b\n"
+    guest = START + printing(PANIC) + more + printing("the end\\n") + SPIN
+    died = death(guest, compile_guest, tmp_path)
+    assert died.death.console.count("more and more\n") == 20
+    assert died.death.console.endswith("the end\n")
+
+
+COARSELY = """
+  li s2, 0x0200bff8
+6: ld t0, 0(s2)
+  srli t0, t0, 22  # changes every 0.4 s
+  li t1, 8
+  bltu t0, t1, 6b
+"""
+IN_MEMORY = """
+  la s2, count
+  li s3, 12000000
+6: ld t0, 0(s2)
+  addi t0, t0, 1
+  sd t0, 0(s2)
+  bltu t0, s3, 7f
+  j 8f
+7: li t0, 0
+  j 6b
+.balign 8
+count: .dword 0
+8:
+"""
+
+
+@pytest.mark.parametrize("wait", [COARSELY, IN_MEMORY], ids=["clock", "count"])
+def test_a_kernel_that_waits_with_interrupts_off_is_waited_for(
+    compile_guest: Compile, tmp_path: Path, wait: str
+) -> None:
+    kernel = compile_guest(START + wait + printing("$ ") + SPIN + PRINT, "S")
+    with Machine(Config(kernel, limits=LIMITS), tmp_path) as machine:
+        machine.wait_prompt()
+
+
+def test_who_spins_for_ever_is_known_soon(
+    compile_guest: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faultline.progress.CIRCLE_CPU", 1e6)
+    monkeypatch.setattr(Machine, "disk_waits", lambda machine: False)  # it has none
+    lock = "  la a0, lock\n5: lw t0, 0(a0)\n  bnez t0, 5b\n  j 5b\n"
+    guest = START + printing("booting\\n") + lock + ".balign 8\nlock: .dword 1\n"
+    limits = Limits(boot=1e6)
+    kernel = compile_guest(guest + PRINT, "S")
+    with pytest.raises(GuestDied, match="hang: every hart goes round in circles"):
+        with Machine(Config(kernel, limits=limits), tmp_path) as machine:
+            machine.wait_prompt()
+
+
+def test_output_is_read_in_pieces(
+    compile_guest: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[int] = []
+    read = os.read
+
+    def counted(file: int, size: int) -> bytes:
+        piece = read(file, size)
+        pieces.append(len(piece))
+        return piece
+
+    lines = printing("0123456789" * 10 + "\\n")
+    many = f"  li s2, 500\n8:\n{lines}  addi s2, s2, -1\n  bnez s2, 8b\n"
+    kernel = compile_guest(START + many + printing("$ ") + SPIN + PRINT, "S")
+    with Machine(Config(kernel, limits=LIMITS), tmp_path) as machine:
+        monkeypatch.setattr("faultline.emulator.os.read", counted)
+        said = machine.wait_prompt()
+    assert len(said) > 50_000 and len(pieces) < len(said) // 50
 
 
 def test_a_request_done_since_the_look_was_waited_for(

@@ -9,10 +9,13 @@ import pytest
 from conftest import Compile, FakeRam
 
 from faultline.elf import ElfImage
-from faultline.hart import Hart, cause_words, handler_fault, machine_fault, parse_registers
+from faultline.hart import (
+    SIE, Hart, cause_words, closed, handler_fault, machine_fault, parse_registers,
+)  # fmt: skip
 from faultline.machine import Death, GuestDied, Machine
 from faultline.postmortem import Panic, death_finding, parse_panic
 from faultline.ram import RAM_BASE
+from faultline.sv39 import R, V, W
 
 OURS = """$ forktest\r
 panic: kernel trap: load page fault\r
@@ -63,7 +66,12 @@ def test_parse_panic(console: str, panic: Panic | None) -> None:
 GUEST = """\
 #define FUNCTION(name) __attribute__((noinline)) void name(void) { asm volatile("nop; nop; nop"); }
 FUNCTION(panic) FUNCTION(freewalk) FUNCTION(exit) FUNCTION(timervec) FUNCTION(kernelvec)
-FUNCTION(kerneltrap) FUNCTION(devintr)
+FUNCTION(kerneltrap) FUNCTION(devintr) FUNCTION(scheduler) FUNCTION(yield)
+enum procstate { UNUSED, SLEEPING, RUNNABLE };
+struct context { unsigned long ra, sp, s0; };
+struct proc { enum procstate state; int pid; char name[16]; unsigned long *pagetable;
+              struct context context; } proc[2];
+unsigned long *kernel_pagetable;
 void _start(void) { for (;;) freewalk(); }
 """
 FRAME = RAM_BASE + 0x10100
@@ -94,6 +102,31 @@ def test_where_it_panicked_is_known_whatever_interrupts_the_end(
     assert finding.where.function == "freewalk"
     path = finding.evidence.partition("hart 0")[0]
     assert path.index("freewalk()") < path.index("exit()") and "kernelvec" not in path
+
+
+def test_where_it_panicked_is_known_though_another_could_run_since(
+    compile_guest: Compile, fake_ram: FakeRam
+) -> None:
+    elf = ElfImage(compile_guest(GUEST, "c"))
+    at = {name: symbol[0] + 4 for name, symbol in elf.symbols.items()}
+    for index, function in enumerate(["yield", "kerneltrap", "kernelvec", "freewalk", "exit"]):
+        fake_ram.put(FRAME + index * 0x40 - 8, at[function])
+        fake_ram.put(FRAME + index * 0x40 - 16, FRAME + (index + 1) * 0x40 if index < 4 else 0)
+    root = RAM_BASE + 0x20000
+    fake_ram.put(root + 8 * (RAM_BASE >> 30), RAM_BASE >> 2 | V | R | W)
+    fake_ram.put(elf.symbols["kernel_pagetable"][0], root)
+    proc = elf.variable(fake_ram.ram(), "proc")
+    assert proc is not None
+    for index, state in enumerate((1, 2)):
+        fake_ram.put(proc[index]["state"].address, state, 4)
+        fake_ram.put(proc[index]["pid"].address, index + 1, 4)
+    fake_ram.put(proc[1]["context"]["s0"].address, FRAME)
+    machine = cast(Machine, SimpleNamespace(ram=fake_ram.ram()))
+    for sepc, place in (("panic", "freewalk"), ("exit", None)):
+        registers = {"pc": at["scheduler"], "sepc": at[sepc]}
+        said = "panic: freewalk: leaf\n"
+        death = Death("panic", "freewalk: leaf", said, (Hart(0, registers),))
+        assert death_finding(GuestDied(machine, death), elf).where.function == place
 
 
 REGISTERS = """\r
@@ -156,3 +189,23 @@ TRAMPOLINE = 0x3F_FFFF_F000
 def test_a_handler_that_faults_itself(changed: dict[str, int], words: str) -> None:
     registers = {"pc": TRAMPOLINE, "stvec": TRAMPOLINE, "sepc": TRAMPOLINE + 10, "scause": 13}
     assert handler_fault((Hart(0, {"pc": 0}), Hart(1, registers | changed))) == words
+
+
+@pytest.mark.parametrize(
+    ("changed", "inside"),
+    [
+        ({}, True),
+        ({"pc": TRAMPOLINE}, True),  # its trap handler
+        ({"pc": 0x1000}, False),  # a program
+        ({"mstatus": SIE}, False),  # an interrupt may come
+    ],
+)
+def test_a_hart_with_nothing_but_itself_to_change_it(
+    changed: dict[str, int], inside: bool
+) -> None:
+    registers = {"pc": 0x8000_1000, "mstatus": 0, "stvec": TRAMPOLINE, "satp": 1} | changed
+    number = closed((Hart(0, registers),))
+    assert (number != 0) == inside
+    assert number == closed((Hart(0, dict(registers)),))
+    assert not inside or number != closed((Hart(0, registers | {"satp": 2}),))
+    assert closed((Hart(0, registers), Hart(1, registers))) == 0 == closed(())

@@ -138,6 +138,68 @@ def test_a_circle_comes_back_to_where_it_was(
     assert (after(30, *looks) is not None) == stuck
 
 
+# A handler that cannot be fetched, on one hart: guest, processor seconds, a number for the
+# registers, one for all of the machine. The clock is late by what had run until the first stop.
+CANNOT_FETCH = (
+    (9.2398398, 0.79, 7, 3), (9.2398398, 0.99, 7, 3), (9.2406787, 1.03, 7, 3),
+    (9.2406787, 1.06, 7, 3), (9.2406787, 1.09, 7, 3), (9.2406787, 1.14, 7, 3),
+    (9.2406787, 1.17, 7, 3), (9.2406787, 1.22, 7, 3), (9.2406787, 1.26, 7, 3),
+    (9.2406787, 1.31, 7, 3),
+)  # fmt: skip
+# It asks for a lock that is never released.
+SPINS = tuple((2 + 0.3 * n, 1 + 0.04 * n, n % 2 + 5, n % 2 + 5) for n in range(9))
+
+
+def returning(*looks: tuple[float, float, int, int], fault: str = "") -> str | None:
+    held = iter([0])
+    progress = Progress(30, paced=False, whole=lambda: next(held))
+    reason = progress.observe(START)
+    for guest, cpu, closed, whole in looks:
+        held = iter([whole])
+        sample = replace(START, guest=guest, cpu=cpu, closed=closed, fault=fault)
+        reason = reason or progress.observe(sample)
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("looks", "stuck"),
+    [
+        (CANNOT_FETCH, True),
+        (CANNOT_FETCH[:-2], False),  # not yet long enough
+        (SPINS, True),
+        (SPINS[:6], False),
+        ([(*look[:3], n) for n, look in enumerate(SPINS)], False),  # it counts in memory
+        ([(*look[:2], n, n) for n, look in enumerate(SPINS)], False),  # or in a register
+        ([(*look[:3], 0) for look in SPINS], False),  # a disk request is not done
+        ([(*look[:2], 0 if n % 3 == 2 else 5, 5) for n, look in enumerate(SPINS)], False),
+        ([(2 + 0.01 * n, 1 + 0.04 * n, 5, 5) for n in range(30)], False),  # a slow device
+    ],
+)
+def test_a_machine_that_is_again_as_it_was_is_so_for_ever(
+    looks: tuple[tuple[float, float, int, int], ...], stuck: bool
+) -> None:
+    reason = returning(*looks)
+    assert (reason is not None) == stuck
+    assert not stuck or reason is not None and "in circles" in reason
+    words = "instruction page fault at 0x80006870, in the trap handler itself"
+    assert not stuck or words in (returning(*looks, fault=words) or "")
+
+
+def test_what_memory_holds_is_not_asked_while_registers_never_return() -> None:
+    asked: list[int] = []
+
+    def whole() -> int:
+        asked.append(1)
+        return 7
+
+    progress = Progress(30, paced=False, whole=whole)
+    for n in range(9):
+        progress.observe(replace(START, guest=2 + n, closed=n + 1))
+    assert not asked and not progress.returns
+    progress.observe(replace(START, guest=20, closed=4))
+    assert asked and progress.returns
+
+
 def test_the_same_machine_fault_again_and_again() -> None:
     fault = replace(START, fault="illegal instruction at 0x0", guest=2)
     later = replace(fault, cpu=1 + STUCK_CPU, guest=3)

@@ -45,14 +45,22 @@ class Blame:
         self.ledger = ledger
         self.foreign = foreign
         self._pages: dict[int, Page | None] = {}
-        self._asked: dict[tuple[tuple[int, ...], tuple[str, ...]], Where] = {}
+        self._asked: dict[tuple[tuple[int, ...], frozenset[str]], Where] = {}
 
     def page(self, pa: int) -> Page | None:
         """Return the ledger's entry of the page that holds `pa`; None if it has none."""
         pa -= pa % PAGE
         if pa not in self._pages:
-            self._pages[pa] = self.ledger.page(pa) if self.ledger.ready else None
+            self._pages[pa] = self.ledger.page(pa) if self._ready else None
         return self._pages[pa]
+
+    @functools.cached_property
+    def _ready(self) -> bool:
+        return self.ledger.ready
+
+    def _allocation(self, pa: int) -> tuple[int, ...] | None:
+        """Return the stack that allocated the page that holds `pa`; None if that is not known."""
+        return self.ledger.allocation(pa - pa % PAGE) if self._ready else None
 
     def is_free(self, pa: int) -> bool:
         """Tell whether a page is not allocated: freed, or never allocated at all."""
@@ -66,15 +74,15 @@ class Blame:
     @functools.cached_property
     def _end(self) -> int | None:
         """Where the kernel ends; None if there is no ledger, or that is not known."""
-        return self.ledger.elf.address("end") if self.ledger.ready else None
+        return self.ledger.elf.address("end") if self._ready else None
 
     def asked(self, *pages: int, skip: Iterable[str] = ()) -> Where:
         """Return who asked for the first of these pages of which that is known."""
-        key = pages, tuple(skip)
+        key = pages, frozenset(skip)
         if key not in self._asked:
-            unwanted = MAPPERS | set(skip)
-            stacks = [page.alloc for page in map(self.page, pages) if page]
-            places = [self._innermost(stack, unwanted) for stack in stacks]
+            unwanted = MAPPERS | key[1] if key[1] else MAPPERS
+            stacks = (stack for stack in map(self._allocation, pages) if stack is not None)
+            places = (self._innermost(stack, unwanted) for stack in stacks)
             self._asked[key] = next(filter(None, places), Where())
         return self._asked[key]
 
@@ -104,7 +112,7 @@ class Blame:
     def unmapped_last(self) -> Page | None:
         """Return the page of user memory that was freed last."""
         freed = (page for page in self.ledger.freed() if self._through(page.free, {"uvmunmap"}))
-        return next(freed, None) if self.ledger.ready else None
+        return next(freed, None) if self._ready else None
 
     def story(self, pa: int) -> str:
         """Return what the ledger has on a page, as text."""
@@ -123,8 +131,8 @@ class Blame:
     def _path(self, stack: tuple[int, ...]) -> list[Where]:
         return _path(self.ledger.elf, stack)
 
-    def _innermost(self, stack: tuple[int, ...], skip: Iterable[str]) -> Where | None:
-        return _innermost(self.ledger.elf, stack, frozenset(skip), self.foreign)
+    def _innermost(self, stack: tuple[int, ...], skip: frozenset[str]) -> Where | None:
+        return _innermost(self.ledger.elf, stack, skip, self.foreign)
 
 
 # What follows says the same of a stack at every moment, and a sweep asks at hundreds.

@@ -22,6 +22,7 @@ SOFTWARE = 0x300  # bits that the hart leaves to the kernel
 RESERVED = -1 << 54 & (1 << 64) - 1  # bits 63 to 54: 0 without Svnapot and Svpbmt
 # What may differ between two entries that mean the same: A and D are the hart's, and G
 # has no effect as long as no ASIDs are used.
+PPN = (1 << 44) - 1
 COMPARED = (1 << 64) - 1 & ~(A | D | G | SOFTWARE)
 ALL_COMPARED = int.from_bytes(struct.pack("<Q", COMPARED) * ENTRIES, "little")
 TABLES_AT_MOST = 4096  # in one tree; a sound one of 128 MiB has about 70
@@ -63,7 +64,7 @@ class Leaf(NamedTuple):
     @property
     def pa(self) -> int:
         """Physical address of the memory."""
-        return pte_pa(self.pte)
+        return (self.pte >> 10 & PPN) << 12  # as pte_pa() has it, but asked for very often
 
 
 class Missing(NamedTuple):
@@ -119,6 +120,17 @@ class Model:
         self.sheets: dict[int, Sheet] = {}
         self.upper: dict[tuple[int, int], int] = {}
         self.own = 0  # below this address nothing is the model's
+
+    @functools.cached_property
+    def within(self) -> dict[tuple[int, int], list[int]]:
+        """Which entries of each table above the lowest have something here, by its level and
+        address. Only for a model that changes no more."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for (level, va), pte in self.upper.items():
+            if pte:
+                index = va // span(level) % ENTRIES
+                found.setdefault((level, va - index * span(level)), []).append(index)
+        return found
 
     def add_pages(self, pages: Iterable[tuple[int, int]]) -> None:
         """Add (va, pte) pairs of single pages, in order of their addresses."""
@@ -227,6 +239,7 @@ def read_space(ram: Ram, root: int, model: Model = EMPTY) -> Space:
 class _Reader:
     def __init__(self, ram: Ram, space: Space, model: Model) -> None:
         self.ram, self.space, self.model = ram, space, model
+        self.memory = range(ram.base, ram.base + ram.size)
         self.seen: set[int] = set()
 
     def table(self, page: TablePage) -> None:
@@ -246,19 +259,16 @@ class _Reader:
         space.sheets[page.va] = page.pa, sheet
         if model is not None and sheet.meaning == model.meaning:
             return
-        theirs = model.words if model else (0,) * ENTRIES
-        for index, pte in sheet.valid:
-            other = theirs[index] if theirs[index] & V else 0
-            if not other or (pte ^ other) & COMPARED:
-                self.leaf(page, index, pte, other)
-        for index, _ in model.valid if model else ():
-            if not sheet.words[index] & V:
-                space.missing.append(Missing(page.va + index * PAGE, 1, page.pa))
+        leaves, odd, missing = _lowest(self.memory, page.pa, page.va, sheet, model)
+        space.leaves += leaves
+        space.odd += odd
+        space.missing += missing
 
     def above(self, page: TablePage, content: bytes) -> None:
-        upper, size = self.model.upper, span(page.level)
-        for index, pte in enumerate(struct.unpack("<512Q", content)):
-            va = page.va + index * size
+        upper, size, words = self.model.upper, span(page.level), sheet_of(content)
+        modelled = self.model.within.get((page.level, page.va), ())
+        for index in sorted({index for index, _ in words.valid}.union(modelled)):
+            va, pte = page.va + index * size, words.words[index]
             other = upper.get((page.level, va), 0)
             if not pte & V:
                 if other:
@@ -294,17 +304,42 @@ class _Reader:
 
     def leaf(self, page: TablePage, index: int, pte: int, other: int) -> None:
         va = page.va + index * span(page.level)
-        words = leaf_fault(self.ram, pte, page.level)
+        words = leaf_fault(self.memory, pte, page.level)
         if words:
             self.note(page, va, pte, words)
-        if is_leaf(pte):
-            self.space.leaves.append(Leaf(va, pte, page.pa, page.level, other))
+        self.space.leaves.append(Leaf(va, pte, page.pa, page.level, other))
 
     def note(self, page: TablePage, va: int, pte: int, words: str) -> None:
         self.space.odd.append(Odd(va, pte, page.pa, words))
 
 
-def leaf_fault(ram: Ram, pte: int, level: int) -> str:
+Lowest = tuple[list[Leaf], list[Odd], list[Missing]]
+
+
+# Of two moments in a row most tables are the same, byte by byte.
+@functools.lru_cache(maxsize=1024)
+def _lowest(memory: range, table: int, va: int, sheet: Sheet, model: Sheet | None) -> Lowest:
+    """Return how a table of the lowest level differs from the model's."""
+    leaves: list[Leaf] = []
+    odd: list[Odd] = []
+    theirs = model.words if model else (0,) * ENTRIES
+    for index, pte in sheet.valid:
+        other = theirs[index] if theirs[index] & V else 0
+        if not other or (pte ^ other) & COMPARED:
+            at = va + index * PAGE
+            if words := leaf_fault(memory, pte, 0):
+                odd.append(Odd(at, pte, table, words))
+            if is_leaf(pte):
+                leaves.append(Leaf(at, pte, table, 0, other))
+    missing = [
+        Missing(va + index * PAGE, 1, table)
+        for index, _ in (model.valid if model else ())
+        if not sheet.words[index] & V
+    ]
+    return leaves, odd, missing
+
+
+def leaf_fault(memory: range, pte: int, level: int) -> str:
     """Return what is wrong with a leaf's encoding (Privileged Architecture, 4.3.1, 4.4.1)."""
     if not is_leaf(pte):
         return "it points to another table, but is at the lowest level"
@@ -314,7 +349,8 @@ def leaf_fault(ram: Ram, pte: int, level: int) -> str:
         return "bits 63 to 54, which are reserved, are not 0"
     if pte_pa(pte) % span(level):
         return f"it maps {span(level):#x} bytes from an address that is no multiple of that"
-    if not ram.holds(pte_pa(pte), span(level)) and not is_device(pte_pa(pte)):
+    pa = pte_pa(pte)
+    if not (pa in memory and pa + span(level) <= memory.stop) and not is_device(pa):
         return "it maps an address at which there is neither RAM nor a device"
     return ""
 
