@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-OUTPUT_LIMIT = 4 << 20  # bytes
+OUTPUT_LIMIT = 4 << 20  # characters until it says what is waited for
+TIMES = 16  # so many times that in all
 TAIL = 4000  # characters of evidence
 REBOOTS = 3  # times that a first line comes back before it is a loop
 
@@ -13,6 +14,7 @@ class ConsoleLog:
     def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
         self.limit = limit
         self.size = 0
+        self._answered = 0  # of it when something that was waited for had come
         self._text = ""
         self._parts: list[str] = []  # not yet in _text
         self._line = ""
@@ -22,11 +24,15 @@ class ConsoleLog:
 
     def write(self, text: str) -> int:
         """Take in output. What comes after the limit is counted but not kept."""
-        if self.size <= self.limit:
+        if not self.endless:
             self._parts.append(text)
             self._watch(text)
         self.size += len(text)
         return len(text)
+
+    def answered(self) -> None:
+        """Note that the guest has said what was waited for: many small things are not endless."""
+        self._answered = self.size
 
     def flush(self) -> None:
         """Nothing is held back; pexpect calls this."""
@@ -49,7 +55,7 @@ class ConsoleLog:
     @property
     def endless(self) -> bool:
         """Whether the guest has said more than anybody will read."""
-        return self.size > self.limit
+        return self.size - self._answered > self.limit or self.size > TIMES * self.limit
 
     @property
     def rebooting(self) -> bool:
@@ -65,7 +71,8 @@ class ConsoleLog:
         if self.rebooting:
             return "reboot-loop", f"its first line comes again and again: {self.banner}"
         if self.endless:
-            return "endless-output", f"more than {self.limit} characters of output"
+            most = self.limit * (TIMES if self.size > TIMES * self.limit else 1)
+            return "endless-output", f"more than {most} characters of output"
         return None
 
     @property

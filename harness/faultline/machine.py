@@ -108,6 +108,7 @@ class Machine(Emulator):
                     skipped += match[0]
                     continue
                 self.skipped = skipped.replace("\r", "")
+                self.log.answered()
                 return match
             if index == 1:
                 assert isinstance(spawn.match, re.Match)

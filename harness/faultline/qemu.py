@@ -25,7 +25,7 @@ class Limits:
 
     boot: float = 60.0  # guest seconds without output until the first prompt
     silence: float = 120.0  # guest seconds without output after that
-    output: int = OUTPUT_LIMIT  # characters it may say in all
+    output: int = OUTPUT_LIMIT  # characters until it says what is waited for
     wall: float = 900.0  # wall seconds for any one thing; beyond, the host is too slow
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pexpect.spawnbase import SpawnBase
 
-from faultline.console import ConsoleLog
+from faultline.console import TIMES, ConsoleLog
 from faultline.emulator import WINDOW
 from faultline.machine import Machine
 from faultline.qemu import Config
@@ -26,6 +26,21 @@ def test_output_in_one_piece(piece: str, times: int, kind: str | None) -> None:
     log = ConsoleLog(1000)
     log.write(piece * times)
     assert (log.complaint[0] if log.complaint else None) == kind
+
+
+def test_who_answers_may_say_more_in_all() -> None:
+    log = ConsoleLog(1000)
+    for _ in range(TIMES - 1):
+        log.write("a line\n" * 142)
+        log.answered()
+        assert log.complaint is None
+    assert len(log.text()) == log.size > 10 * log.limit
+    log.write("x" * 1001)
+    assert log.complaint == ("endless-output", "more than 1000 characters of output")
+    log.answered()
+    log.write("x")
+    log.write("x" * 1000)
+    assert log.complaint == ("endless-output", f"more than {1000 * TIMES} characters of output")
 
 
 def test_the_text_grows_and_has_plain_line_ends() -> None:

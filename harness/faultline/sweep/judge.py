@@ -76,6 +76,7 @@ class Learned:
     deaths: Deaths = field(default_factory=Deaths)
     known: dict[int, Path] = field(default_factory=dict)  # call paths by their numbers
     usual: set[str] = field(default_factory=set)  # audit rules broken without any failure, too
+    paths: dict[str, Paths] = field(default_factory=dict)  # of each workload, as last counted
 
 
 class Judge:
@@ -84,7 +85,7 @@ class Judge:
     def __init__(self, learned: Learned, at: Round, elf: ElfImage) -> None:
         self.learned, self.at, self.elf = learned, at, elf
         self.tally = learned.causes.tally(at)
-        self.paths = Paths()
+        self.paths = learned.paths.get(at.workload, Paths())
         self.counted = 0  # kallocs that the workload makes, as the probe says
         self.lost = 0  # pages of this machine
         self.alone_until = 0  # up to here, each n is tried by a command of its own
@@ -94,7 +95,7 @@ class Judge:
     def begun(self, memory: Memory, leg: Leg, begun: Begun) -> None:
         """Take in that the workload works."""
         leg.begun, leg.wrong_frees = True, memory.wrong_frees_before()
-        self.paths = Paths(memory.paths(begun.calls))
+        self.paths = self.learned.paths[self.at.workload] = Paths(memory.paths(begun.calls))
         self.counted = begun.calls
         self.tally.points = max(self.tally.points, begun.calls)
 

@@ -47,6 +47,8 @@ class Sweep(Learned):
     other: list[Finding] = field(default_factory=list)  # workloads that do not work
     anyway: list[tuple[str, Finding]] = field(default_factory=list)  # after these workloads
     unswept: dict[str, tuple[tuple[str, ...], Finding]] = field(default_factory=dict)
+    # Guest seconds that one n may take, of each workload that was run with nothing failing.
+    silence: dict[str, float] = field(default_factory=dict)
     boots: int | None = None  # that are left for all there is to sweep; None: no such limit
 
     def spend(self, boots: int) -> None:
@@ -97,12 +99,12 @@ class _Sweeper:
         self.tally = self.judge.tally
         self.cost = 0  # boots
         self.doubtful = False  # what is broken may come of what has failed before
-        self.silence = FIRST_SILENCE  # guest seconds that one n may take
 
     def run(self) -> None:
         """Try all there is to try."""
         self.sweep.deaths.begin()
-        self._leg(0, 0)
+        if self.at.workload not in self.sweep.silence:  # in another mode nothing fails likewise
+            self._leg(0, 0)
         if self.doubtful:
             self.sweep.machines.give_up()
             self._leg(0, 0)
@@ -165,6 +167,10 @@ class _Sweeper:
             self.sweep.machines.give_up()
         return following
 
+    @property
+    def _silence(self) -> float:
+        return self.sweep.silence.get(self.at.workload, FIRST_SILENCE)
+
     def _follow(self, machine: Machine, leg: Leg) -> int | None:
         memory = Memory(machine.ram, self.bench.elf)
         wanted = rf"{line_pattern(self.bench.nonce)}|{PROMPT}"
@@ -173,16 +179,16 @@ class _Sweeper:
             match = machine.expect(
                 wanted,
                 f"the probe's n={leg.next}",
-                self.silence if leg.begun else FIRST_SILENCE,
+                self._silence if leg.begun else FIRST_SILENCE,
                 alive=lambda: memory.armed().tried,
             )
             if match[1] is None:
                 return self.judge.gone(machine, memory, leg)
             event = parse(match[1])
             if isinstance(event, Begun) and not leg.first:
-                self.silence = max(SILENCE, machine.guest_seconds() - start)
-                if not self.sweep.machines.one_hart:
-                    self.silence *= UNSTEADY
+                silence = max(SILENCE, machine.guest_seconds() - start)
+                steady = self.sweep.machines.one_hart
+                self.sweep.silence[self.at.workload] = silence * (1 if steady else UNSTEADY)
             if isinstance(event, Done):
                 return self._done(machine, memory, leg, event)
             following = self._take(machine, memory, leg, event)
