@@ -8,12 +8,13 @@
 #   - the file that defines kalloc() has its own calls of kalloc() and kfree() sent to the shim,
 #     for ld --wrap leaves alone what is called where it is defined; or else is compiled as
 #     it is. What serves copy on write, and calls them, often stands there;
-#   - loops of a few rounds are written out (one of the options in GCC below);
+#   - the kernel's loops of a few rounds are written out; not those of programs, which would then
+#     leave too little room in a file system of a thousand blocks;
 #   - string.c has its loops unrolled, or else is compiled as it is: in it is xv6's memset(),
 #     which fills each page byte by byte, again and again. Where QEMU counts instructions, what
 #     it does at the start of each round costs several times as much as storing a byte.
 # Beside this file: settings (CROSS: the real tools' prefix; GCC: options that it knows;
-# UNROLL: those that unroll loops), inside.h, and shim-*.o, one for each ABI that a tree may
+# PEEL: those that write short loops out; UNROLL: those that unroll any), inside.h, and shim-*.o, one for each ABI that a tree may
 # be compiled for.
 set -f
 here=${0%/*}
@@ -49,7 +50,7 @@ esac
 definition='^[[:alpha:]_*[:space:]]*\<kalloc *\([[:alpha:] ]*\)[[:space:]]*(\{|/|$)'
 
 # Whether this links the kernel: with kernel.ld, or to a file of the kernel's name.
-output='' script='' previous='' links=yes fills='' defines=''
+output='' script='' previous='' links=yes fills='' defines='' short=''
 for word in "$@"; do
   case $previous in
   -o) output=$word ;;
@@ -63,6 +64,9 @@ for word in "$@"; do
   -o?*) output=${word#-o} ;;
   string.c | */string.c) fills=yes ;;
   *.c) grep -qsE -e "$definition" -- "$word" && defines=yes ;;
+  esac
+  case $word in
+  kernel/*.c | */kernel/*.c) short=$PEEL ;;
   esac
   previous=$word
 done
@@ -78,7 +82,7 @@ ld)
   ;;
 gcc | cc)
   wrap='-Wl,--wrap=kalloc,--wrap=kfree,--wrap=sys_uptime'
-  options=$GCC
+  options="$GCC $short"
   ;;
 *) exec "$CROSS$tool" "$@" ;;
 esac

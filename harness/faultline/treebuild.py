@@ -41,7 +41,7 @@ WANTED_FLAGS = (
     "-Wno-error=int-conversion", "-Wno-error=incompatible-pointer-types",
     "-g", "-gdwarf-5", "-fno-omit-frame-pointer",
 )  # fmt: skip
-# So that walk() has no loop: QEMU begins a round as it begins a piece of code, and counts it.
+# For the kernel's files, so that walk() has no loop: each round costs what a piece of code costs.
 PEEL_FLAGS = ("-fpeel-loops",)
 # For the file with memset(): cross.sh says why. Of 32 copies forktest takes a quarter less time
 # than of the usual eight.
@@ -132,11 +132,11 @@ def make_tools(folder: Path, *, plain: bool = False) -> Tools:
     compiler = shutil.which(f"{cross}gcc")
     assert compiler is not None
     real = os.path.join(os.path.dirname(os.path.realpath(compiler)), cross)
-    known, unroll = (
+    known, peel, unroll = (
         " ".join(flag for flag in flags if _knows(compiler, flag))
-        for flags in (WANTED_FLAGS + PEEL_FLAGS * (not plain), () if plain else UNROLL_FLAGS)
+        for flags in (WANTED_FLAGS, () if plain else PEEL_FLAGS, () if plain else UNROLL_FLAGS)
     )
-    settings = f"CROSS='{real}'\nGCC='{known}'\nUNROLL='{unroll}'\n"
+    settings = f"CROSS='{real}'\nGCC='{known}'\nPEEL='{peel}'\nUNROLL='{unroll}'\n"
     (folder / "settings").write_text(settings)
     wrapper = folder / "cross.sh"
     for name in (wrapper.name, "inside.h"):

@@ -165,3 +165,22 @@ def test_an_allocator_of_another_kind_is_compiled_as_it_is(
     source.write_text((KALLOC + KFREE).replace(*change))
     assert compiled(tools, source).returncode == 0
     assert not calls(tools, source.with_suffix(".o")) & SENT
+
+
+def test_a_kernel_s_short_loops_are_written_out_and_no_program_grows(tmp_path: Path) -> None:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    own = make_tools(folder)
+    gcc = tmp_path / "real-gcc"
+    gcc.write_text('#!/bin/sh\necho "$@"\n')
+    gcc.chmod(0o755)
+    settings = folder / "settings"
+    settings.write_text(re.sub(r"CROSS='.*'", f"CROSS='{tmp_path}/real-'", settings.read_text()))
+    given = {}
+    for source in ("kernel/walk.c", "user/walk.c"):
+        words = [str(folder / f"{own.cross}gcc"), *FLAGS, "-c", "-o", "walk.o", source]
+        said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+        given[source] = said.stdout.split()
+    assert all({"-g", source} < set(words) for source, words in given.items())
+    assert "-fpeel-loops" in given["kernel/walk.c"]
+    assert "-fpeel-loops" not in given["user/walk.c"]
