@@ -11,12 +11,13 @@ from typing import cast
 
 import pytest
 from conftest import ROOT
+from fakes import FakeBench, FakeMachine
 
 from faultline import export, fsck
 from faultline.bench import Bench
 from faultline.build import build_probe
 from faultline.checks import all_checks
-from faultline.checks.abi import DIED, NAME, Program, Runs, our_tests
+from faultline.checks.abi import DIED, NAME, Program, Runs, abi, our_tests
 from faultline.errors import HarnessError
 from faultline.exportstyle import load_styles
 from faultline.finding import Finding
@@ -253,6 +254,33 @@ def test_a_kernel_that_boots_not_with_our_tests_has_not_run_them(
     with pytest.raises(GuestDied):
         findings(lambda name, nth: death if name == "a" else PASS, "abc", monkeypatch)
     assert (seen[-1].rule, seen[-1].evidence) == ("abi-test-unfinished", "Not run: b, c")
+
+
+def test_what_the_image_has_no_room_for_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, image: Image, ours: Program
+) -> None:
+    ran: list[str] = []
+
+    def run(self: Runs, chosen: Sequence[str]) -> Iterator[Finding]:
+        ran.extend(chosen)
+        return iter(())
+
+    monkeypatch.setattr(Runs, "run", run)
+    monkeypatch.setattr(Program, "build", lambda: ours)
+    monkeypatch.setattr(Image, "load", lambda path: Image(bytes(image.data)))
+    bench = FakeBench(FakeMachine(lambda command: ""))
+    setattr(bench, "disk", None)
+    assert list(abi.run(bench.real)) == []
+    assert sorted(ran) == sorted(our_tests())
+    ran.clear()
+    while image.room() > 250:
+        number = next(n for n in range(image.super.datastart, image.super.size)
+                      if not image.marked(n))  # fmt: skip
+        image.mark(number, True)
+    (note,) = list(abi.run(bench.real))
+    assert isinstance(note, Finding) and (note.rule, note.severity) == ("abi-test-no-room", "note")
+    assert note.message.startswith("file_largest not run: ")
+    assert sorted(ran) == sorted(set(our_tests()) - {"file_largest"})
 
 
 # A real kernel ----------------------------------------------------------------------------
