@@ -14,8 +14,8 @@
 #     which fills each page byte by byte, again and again. Where QEMU counts instructions, what
 #     it does at the start of each round costs several times as much as storing a byte.
 # Beside this file: settings (CROSS: the real tools' prefix; GCC: options that it knows;
-# PEEL: those that write short loops out; UNROLL: those that unroll any), inside.h, and shim-*.o, one for each ABI that a tree may
-# be compiled for.
+# PEEL: those that write short loops out; UNROLL: those that unroll any), inside.h, and
+# shim-*.o, one for each ABI that a tree may be compiled for.
 set -f
 here=${0%/*}
 called=${0##*/}

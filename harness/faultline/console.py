@@ -9,7 +9,7 @@ REBOOTS = 3  # times that a first line comes back before it is a loop
 
 
 class ConsoleLog:
-    """The serial console's output so far. pexpect writes to it as to a log file."""
+    """The serial console's output so far."""
 
     def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
         self.limit = limit
@@ -22,20 +22,16 @@ class ConsoleLog:
         self._others = False  # another line came since the first one
         self._returns = 0
 
-    def write(self, text: str) -> int:
+    def write(self, text: str) -> None:
         """Take in output. What comes after the limit is counted but not kept."""
         if not self.endless:
             self._parts.append(text)
             self._watch(text)
         self.size += len(text)
-        return len(text)
 
     def answered(self) -> None:
         """Note that the guest has said what was waited for: many small things are not endless."""
         self._answered = self.size
-
-    def flush(self) -> None:
-        """Nothing is held back; pexpect calls this."""
 
     def text(self) -> str:
         """Return everything kept, with the guest's line ends made plain."""

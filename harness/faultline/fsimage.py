@@ -161,9 +161,10 @@ class Image:
         number %= BITS_PER_BLOCK
         return bool(bits[number // 8] >> number % 8 & 1)
 
-    def room(self) -> int:
-        """Return how many data blocks are free."""
-        return sum(not self.marked(n) for n in range(self.super.datastart, self.super.size))
+    def free_blocks(self) -> Iterator[int]:
+        """Yield the data blocks that are free, the first one first."""
+        blocks = range(self.super.datastart, self.super.size)
+        return (number for number in blocks if not self.marked(number))
 
     def mark(self, number: int, used: bool) -> None:
         """Set or clear a block's bit in the bitmap."""

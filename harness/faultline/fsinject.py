@@ -99,12 +99,12 @@ def _free_inode(image: Image) -> int:
 
 
 def _take_block(image: Image) -> int:
-    for number in range(image.super.datastart, image.super.size):
-        if not image.marked(number):
-            image.mark(number, True)
-            image.write_block(number, b"")
-            return number
-    raise NoRoom(f"all {image.super.size} blocks are in use")
+    number = next(image.free_blocks(), None)
+    if number is None:
+        raise NoRoom(f"all {image.super.size} blocks are in use")
+    image.mark(number, True)
+    image.write_block(number, b"")
+    return number
 
 
 def _enter(image: Image, root: Inode, name: str, number: int) -> None:

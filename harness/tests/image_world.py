@@ -49,8 +49,7 @@ def first_block(image: Image, number: int) -> int:
 
 
 def free_block(image: Image) -> int:
-    blocks = range(image.super.datastart, image.super.size)
-    return next(block for block in blocks if not image.marked(block))
+    return next(image.free_blocks())
 
 
 def change(image: Image, number: int, **fields: object) -> None:
