@@ -79,7 +79,7 @@ lint:
 	fi
 	@$(CPPCHECK) $(wildcard kernel/*.c user/*.c faults/*.c harness/tlb/*.c)
 	@shellcheck $(SH_SOURCES)
-	@$(PYTHON) -m mypy --no-error-summary harness/faultline harness/tests
+	@$(PYTHON) -m mypy --no-error-summary harness/faultline harness/tests harness/cross/inside.py
 
 .PHONY: test
 test:

@@ -5,17 +5,18 @@
 #   - there is debug information, and frames have pointers, for that is how Faultline
 #     tells where a page came from;
 #   - the kernel is linked with the shim. If that cannot be done, without;
-#   - the file that defines kalloc() has its own calls of kalloc() and kfree() sent to the shim,
-#     for ld --wrap leaves alone what is called where it is defined; or else is compiled as
-#     it is. What serves copy on write, and calls them, often stands there;
-#   - the kernel's loops of a few rounds are written out; not those of programs, which would then
-#     leave too little room in a file system of a thousand blocks;
-#   - string.c has its loops unrolled, or else is compiled as it is: in it is xv6's memset(),
-#     which fills each page byte by byte, again and again. Where QEMU counts instructions, what
-#     it does at the start of each round costs several times as much as storing a byte.
+#   - what the compiler makes of the kernel's files is rewritten: inside.py tells why. Of
+#     the file that defines kalloc(), because ld --wrap leaves alone what is called where it
+#     is defined, and what serves copy on write often stands there. Of others, because QEMU
+#     takes long for what a processor does in no time;
+#   - the kernel's loops of a few rounds are written out; not those of programs, which would
+#     then leave too little room in a file system of a thousand blocks;
+#   - string.c and spinlock.c, where kernels spend most of their time, are optimized.
+# A file that cannot be compiled like that is compiled as it is.
 # Beside this file: settings (CROSS: the real tools' prefix; GCC: options that it knows;
-# PEEL: those that write short loops out; UNROLL: those that unroll any), inside.h, and
-# shim-*.o, one for each ABI that a tree may be compiled for.
+# KERNEL, STRING, SPINLOCK: those for the kernel's files, and for these two. Without KERNEL, a
+# kernel's files are compiled as they are), inside.h, fill.h, inside.py, and shim-*.o, one for
+# each ABI that a tree may be compiled for.
 set -f
 here=${0%/*}
 called=${0##*/}
@@ -23,24 +24,14 @@ tool=${called##*-}
 # shellcheck source=/dev/null
 . "$here/settings"
 
-# Have a file of assembler that defines a function call another in its stead, except from
-# kalloc() and kfree() themselves. That other name stands for the function, too, but weakly:
-# the shim's takes its place, and a kernel without the shim calls the function.
-send() {
-  grep -q "^$1:" "$3" && sed -E -i "
-    /^(kalloc|kfree):/,/^\\s*\\.size\\s/! s/^(\\s*(call|tail)\\s+)$1(@plt)?\$/\\1$2/
-    s/^$1:\$/.weak $2; .type $2, @function; $2:\\n&/" "$3"
-}
-
 case $called in
 gcc | cc) exec /usr/bin/gcc "$@" -Wno-error ;;
 inside-as) # in place of the assembler, with the compiler's output last; see -B below
   for last; do :; done
+  # shellcheck disable=SC2086 # several words
   case $last in
-  *.s)
-    send kalloc __wrap_kalloc "$last"
-    send kfree faultline_kfree_inside "$last"
-    ;;
+  *.s) /usr/bin/python3 -IS "$here/inside.py" "$last" $FAULTLINE_INSIDE || exit ;;
+  *) exit 1 ;;
   esac
   exec "${CROSS}as" "$@"
   ;;
@@ -50,7 +41,7 @@ esac
 definition='^[[:alpha:]_*[:space:]]*\<kalloc *\([[:alpha:] ]*\)[[:space:]]*(\{|/|$)'
 
 # Whether this links the kernel: with kernel.ld, or to a file of the kernel's name.
-output='' script='' previous='' links=yes fills='' defines='' short=''
+output='' script='' previous='' links=yes source='' defines=''
 for word in "$@"; do
   case $previous in
   -o) output=$word ;;
@@ -62,11 +53,10 @@ for word in "$@"; do
   --script=*) script=${word#--script=} ;;
   -Wl,-T,*) script=${word#-Wl,-T,} ;;
   -o?*) output=${word#-o} ;;
-  string.c | */string.c) fills=yes ;;
-  *.c) grep -qsE -e "$definition" -- "$word" && defines=yes ;;
+  kernel/*.c | */kernel/*.c | string.c | */string.c) source=$word ;;
   esac
   case $word in
-  kernel/*.c | */kernel/*.c) short=$PEEL ;;
+  *.c) grep -qsE -e "$definition" -- "$word" && source=$word defines=yes ;;
   esac
   previous=$word
 done
@@ -82,7 +72,7 @@ ld)
   ;;
 gcc | cc)
   wrap='-Wl,--wrap=kalloc,--wrap=kfree,--wrap=sys_uptime'
-  options="$GCC $short"
+  options=$GCC
   ;;
 *) exec "$CROSS$tool" "$@" ;;
 esac
@@ -94,13 +84,47 @@ if [ "$links" ] && [ "$kernel" ]; then
   done
   echo 'faultline: the kernel cannot be linked with the shim' >&2
 fi
-if [ "$fills" ] && [ "$options" ]; then
+
+# Compile the file beside the one that was asked for, of another name, to assembler; and no more.
+beside() {
+  from=$1 to=$2 out=$3 previous=''
+  shift 3
+  for word; do
+    shift
+    case $previous,$word in
+    -o,* | *,-o | *,-o* | *,-c | -MF,* | *,-M*) ;;
+    *,"$from") set -- "$@" "$to" ;;
+    *) set -- "$@" "$word" ;;
+    esac
+    previous=$word
+  done
   # shellcheck disable=SC2086
-  "$CROSS$tool" "$@" $options $UNROLL 2>/dev/null && exit 0
-fi
-if [ "$defines" ] && [ "$options" ] && [ ! "$links" ]; then
+  "$CROSS$tool" "$@" $options -fno-section-anchors -S -o "$out" 2>/dev/null
+}
+
+if [ "$source" ] && [ "$KERNEL" ] && [ "$options" ] && [ ! "$links" ]; then
+  inside="$KERNEL -B $here/inside-" FAULTLINE_INSIDE='' leaves=''
+  case $source in
+  *spinlock.c) # it asks again and again which processor this is
+    leaves=$(mktemp) && beside "$source" "${source%spinlock.c}proc.c" "$leaves" "$@" &&
+      FAULTLINE_INSIDE="leaves=$leaves"
+    inside="$inside $SPINLOCK"
+    ;;
+  *string.c)
+    FAULTLINE_INSIDE=fill
+    inside="$inside $STRING -include $here/fill.h -Dmemset=faultline_memset"
+    ;;
+  esac
+  if [ "$defines" ]; then
+    FAULTLINE_INSIDE="$FAULTLINE_INSIDE send"
+    inside="$inside -include $here/inside.h"
+  fi
+  export FAULTLINE_INSIDE
   # shellcheck disable=SC2086
-  "$CROSS$tool" "$@" $options -include "$here/inside.h" -B "$here/inside-" 2>/dev/null && exit 0
+  "$CROSS$tool" "$@" $options $inside 2>/dev/null
+  status=$?
+  [ "$leaves" ] && rm -f "$leaves"
+  [ "$status" = 0 ] && exit
 fi
 # shellcheck disable=SC2086
 exec "$CROSS$tool" "$@" $options

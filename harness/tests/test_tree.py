@@ -312,7 +312,7 @@ def test_a_plain_kernel_has_no_shim(tmp_path: Path) -> None:
     plain = make_tools(tmp_path / "tools", plain=True)
     made = build(tmp_path, plain, {})
     assert made.elf.address("faultline_ctl") is None
-    assert "UNROLL=''" in (plain.folder / "settings").read_text()
+    assert "KERNEL=''" in (plain.folder / "settings").read_text()
 
 
 def test_an_object_without_a_source_is_kept(tmp_path: Path) -> None:
