@@ -3,8 +3,9 @@
 // process of its own, in an empty directory, and must leave as many pages in use as it
 // found.
 //
-// usertests -a NONCE NAME: for a grader, on any xv6 kernel: run a test that is not
-// marked REFERENCE. What became of it is in the line @NONCE NAME ok|failed|unknown.
+// usertests -a NONCE NAME...: for a grader, on any xv6 kernel: run tests that are not
+// marked REFERENCE, until one fails. What became of each is in a line of its own, which
+// is @NONCE NAME ok|failed|unknown.
 //
 // -m runs them next to a hog that leaves only so many pages free. A test may then fail,
 // if it ends by itself, says why, and loses no page. Once the hog is gone it must pass.
@@ -155,7 +156,7 @@ static int
 usage(void)
 {
   fprintf(2, "usage: usertests [-l] [-q] [-m PAGES] [NAME...]\n"
-             "       usertests -a NONCE NAME\n");
+             "       usertests -a NONCE NAME...\n");
   return 2;
 }
 
@@ -225,25 +226,38 @@ children_at_once(int enough)
   return n;
 }
 
+static const struct test *
+find_for_any_kernel(const char *name)
+{
+  for (size_t i = 0; i < NELEM(tables); i++)
+    for (const struct test *t = tables[i]; t->name; t++)
+      if (strcmp(t->name, name) == 0 && !(t->flags & REFERENCE))
+        return t;
+  return 0;
+}
+
+// Run these tests, the last of them followed by 0, until one fails.
 static int
-run_on_any_kernel(const char *nonce, const char *name)
+run_on_any_kernel(const char *nonce, char **names)
 {
   any_kernel = true;
-  for (size_t i = 0; i < NELEM(tables); i++)
-    for (const struct test *t = tables[i]; t->name; t++) {
-      if (strcmp(t->name, name) != 0 || (t->flags & REFERENCE))
-        continue;
-      bool few = (t->flags & CROWDED) && children_at_once(10) < 10;
-      if (few)
-        printf("%s: this kernel has few processes; not tried\n", t->name);
-      make_directory();
-      bool passed = few || run_test(t, 0) == PASSED;
-      unlink(DIRECTORY);
-      printf("@%s %s %s\n", nonce, name, passed ? "ok" : "failed");
-      return passed ? 0 : 1;
+  for (; *names; names++) {
+    const struct test *t = find_for_any_kernel(*names);
+    if (t == 0) {
+      printf("@%s %s unknown\n", nonce, *names);
+      return 2;
     }
-  printf("@%s %s unknown\n", nonce, name);
-  return 2;
+    bool few = (t->flags & CROWDED) && children_at_once(10) < 10;
+    if (few)
+      printf("%s: this kernel has few processes; not tried\n", t->name);
+    make_directory();
+    bool passed = few || run_test(t, 0) == PASSED;
+    unlink(DIRECTORY);
+    printf("@%s %s %s\n", nonce, t->name, passed ? "ok" : "failed");
+    if (!passed)
+      return 1;
+  }
+  return 0;
 }
 
 static int
@@ -270,8 +284,8 @@ main(int argc, char **argv)
   strcpy(path + (argv[0][0] != '/'), argv[0]);
   self = path;
 
-  if (argc == 4 && strcmp(argv[1], "-a") == 0)
-    return run_on_any_kernel(argv[2], argv[3]);
+  if (argc >= 4 && strcmp(argv[1], "-a") == 0)
+    return run_on_any_kernel(argv[2], argv + 3);
 
   struct options o = {.spare = -1, .names = argv + 1};
   while (argc > 1 && o.names[0] && o.names[0][0] == '-') {

@@ -1,7 +1,7 @@
 """Do system calls what xv6 promises? By our own tests, added to a copy of the file system.
 
-The tests are those of user/tests_*.c that are not marked REFERENCE. Each is one command. What
-became of it stands in a line with a nonce, so nothing that a tree's own programs print counts.
+The tests are those of user/tests_*.c that are not marked REFERENCE, a few to a command. What became
+of each stands in a line with a nonce, so nothing that a tree's own programs print counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..excerpt import last_lines
 from ..finding import Finding, Rule
 from ..fsimage import Image, ImageError
 from ..fsinject import add_file
-from ..machine import GuestDied, Machine, StillBusy
+from ..machine import PROMPT, GuestDied, Machine, StillBusy
 from ..postmortem import causes_of_death, death_finding, hart_words
 from ..treetests import DEATHS, EFFORT, PART_EFFORT, SILENCE, divide, test_place
 from . import Unchecked, check
@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[3]
 LAST = "tests_exhaustion"
 NAME = "abitests"  # of the program in the file system
 PARTS = 2
+# What one command may be: xv6's shell reads 98 characters before a line's end, and takes 9 words.
+COMMAND_LENGTH, COMMAND_NAMES = 98, 6
 NOT_RUN = "Not run: "  # what evidence begins with that names tests, with a comma between two
 # Processor seconds on xv6, which takes all memory before it refuses; in proportion to each other.
 COSTS = {
@@ -213,38 +215,64 @@ class Runs:
             machine.wait_prompt()
             done: list[str] = []
             while left and self.spent < PART_EFFORT:
-                name = left.pop(0)
-                self.bench.say(f"abi: {name}")
-                before, start = len(machine.said()), machine.processor_seconds()
-                command = f"{NAME} -a {self.bench.nonce} {name}"
-                try:
-                    machine.shell(command, SILENCE, EFFORT)
-                except GuestDied as died:
-                    self.deaths += 1
-                    yield from self._dead(name, died, machine.said()[before:])
-                    return
-                except StillBusy as busy:
-                    self.deaths += 1
-                    self.spent += EFFORT
-                    yield self._unfinished(name, busy, machine, machine.said()[before:])
-                    return
-                self.spent += max(0.0, machine.processor_seconds() - start)
-                wrong = self._judged(name, machine.said()[before:])
-                if wrong is not None and done and name not in self.again:
-                    self.again.add(name)
-                    left.insert(0, name)
-                    return
-                if wrong is not None:
-                    yield wrong
-                elif name in self.again:
-                    yield self._spoilt(name)
-                done.append(name)
+                names = self._names_of_command(left)
+                since = len(machine.said())
+                machine.send(self._command(names))
+                for name in names:
+                    left.pop(0)
+                    self.bench.say(f"abi: {name}")
+                    start = machine.processor_seconds()
+                    try:
+                        self._follow(machine, name, name == names[-1])
+                    except GuestDied as died:
+                        self.deaths += 1
+                        yield from self._dead(name, died, machine.said()[since:])
+                        return
+                    except StillBusy as busy:
+                        self.deaths += 1
+                        self.spent += EFFORT
+                        yield self._unfinished(name, busy, machine, machine.said()[since:])
+                        return
+                    self.spent += max(0.0, machine.processor_seconds() - start)
+                    result = self._result(name).search(machine.said(), since)
+                    if result and result[1] == "ok":
+                        if name in self.again:
+                            yield self._spoilt(name)
+                        done.append(name)
+                        since = result.end()
+                        continue
+                    if done and name not in self.again:
+                        self.again.add(name)
+                        left.insert(0, name)
+                        return
+                    yield self._failed(name, result, machine.said()[since:])
+                    done.append(name)
+                    break
 
-    def _judged(self, name: str, said: str) -> Finding | None:
+    def _command(self, names: Sequence[str]) -> str:
+        return f"{NAME} -a {self.bench.nonce} {' '.join(names)}"
+
+    def _names_of_command(self, left: Sequence[str]) -> list[str]:
+        """Return as many of the next tests as one command may name."""
+        names = list(left[:COMMAND_NAMES])
+        while len(names) > 1 and len(self._command(names)) > COMMAND_LENGTH:
+            names.pop()
+        return names
+
+    def _result(self, name: str) -> re.Pattern[str]:
+        return re.compile(rf"@{self.bench.nonce} {name} (\w+).*\n")
+
+    def _follow(self, machine: Machine, name: str, last: bool) -> None:
+        """Wait for a test's result; and for the prompt, if no other test follows."""
+        what = f"the end of our test {name}"
+        result = machine.expect(
+            f"{self._result(name).pattern}|{PROMPT}", what, SILENCE, EFFORT
+        )[1]  # fmt: skip
+        if result is not None and (last or result != "ok"):
+            machine.expect(PROMPT, what, SILENCE, EFFORT)
+
+    def _failed(self, name: str, result: re.Match[str] | None, said: str) -> Finding:
         """Return what is wrong with a test, from what was printed since it began."""
-        result = re.search(rf"@{self.bench.nonce} {name} (\w+)", said)
-        if result and result[1] == "ok":
-            return None
         lines = [line for line in said.split("\n") if line.startswith(f"{name}: ")]
         words = lines[0] if lines else f"{name} failed"
         rule = FAILED
