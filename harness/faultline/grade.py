@@ -30,7 +30,6 @@ from .treesource import Source, fetch
 from .verdict import CheckResult, TargetResult
 
 BUILD = "build"  # what the building of a tree is called among its checks
-TEST_PARTS = 2  # of usertests
 
 
 @dataclass(frozen=True)
@@ -322,11 +321,8 @@ def _parts(check: Check) -> tuple[str, ...]:
     """Return the parts in which a check of a tree is done.
 
     The sweep of one dies of the same allocations in many workloads, so it goes on where others
-    have shown that. Each part of usertests counts all of memory twice, which takes as long as
-    many tests.
+    have shown that.
     """
-    if check.name == "usertests":
-        return tuple(f"{number}/{TEST_PARTS}" for number in range(1, TEST_PARTS + 1))
     return check.parts if check.parts and check.name != "sweep" else ("",)
 
 

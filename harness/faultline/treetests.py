@@ -28,17 +28,17 @@ from .trust import without_shim
 EFFORT = 90.0  # processor seconds that any test may take
 PART_EFFORT = 180.0  # that all tests of a part may have taken when another is begun
 # Of tests that are known to take long, so many times what they usually take; of a part likewise.
-PATIENCE, PART_PATIENCE = 4.0, 3.0
+PATIENCE, PART_PATIENCE = 12.0, 9.0
 DEATHS = 3  # machines that the tests of one part may use up
 # Guest seconds: a busy guest uses up its effort before; one that idles lets them go by fast.
 SILENCE = 1500.0
 # Processor seconds of the tests of 2020 to 2025 that take long; in proportion to each other.
 COSTS = {
-    "outofinodes": 40.0, "bigdir": 23.0, "diskfull": 15.0, "manywrites": 15.0, "badwrite": 13.0,
-    "reparent2": 12.0, "execout": 10.5, "twochildren": 8.0, "dirfile": 5.0, "concreate": 3.0,
-    "forkfork": 1.7, "reparent": 1.6, "badarg": 1.1, "bigwrite": 1.2, "createdelete": 1.1,
-    "createtest": 1.2, "sharedfd": 1.1, "iref": 0.9, "mem": 0.8, "sbrkfail": 0.9, "truncate3": 0.8,
-    "writebig": 0.9, "linkunlink": 0.6, "forkforkfork": 0.5, "writetest": 0.4, "sbrkbasic": 0.4,
+    "bigdir": 12.0, "diskfull": 11.0, "manywrites": 8.5, "execout": 8.0, "outofinodes": 7.5,
+    "badwrite": 7.5, "reparent2": 7.0, "twochildren": 4.5, "killstatus": 3.7, "sharedfd": 1.6,
+    "concreate": 1.2, "badarg": 1.0, "forkfork": 0.9, "reparent": 0.9, "truncate3": 0.8,
+    "writebig": 0.8, "bigwrite": 0.7, "createdelete": 0.7, "iref": 0.6, "mem": 0.6,
+    "createtest": 0.5, "sbrkfail": 0.4, "writetest": 0.4, "linkunlink": 0.3,
 }  # fmt: skip
 USUAL_COST = 0.1  # of a test that is not known
 
