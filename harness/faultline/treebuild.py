@@ -144,8 +144,7 @@ def make_tools(folder: Path, *, plain: bool = False) -> Tools:
         flags |= {"KERNEL": KERNEL_FLAGS, "STRING": STRING_FLAGS, "SPINLOCK": SPINLOCK_FLAGS}
     settings = f"CROSS='{real}'\n"
     for name in ("GCC", "KERNEL", "STRING", "SPINLOCK"):
-        known = (flag for flag in flags.get(name, ()) if _knows(compiler, flag))
-        settings += f"{name}='{' '.join(known)}'\n"
+        settings += f"{name}='{' '.join(_known(compiler, flags.get(name, ())))}'\n"
     (folder / "settings").write_text(settings)
     wrapper = folder / "cross.sh"
     for name in (wrapper.name, "inside.h", "fill.h", "inside.py"):
@@ -163,8 +162,15 @@ def make_tools(folder: Path, *, plain: bool = False) -> Tools:
     return Tools(folder, cross)
 
 
-def _knows(compiler: str, flag: str) -> bool:
-    words = [compiler, "-Werror", flag, "-fsyntax-only", "-x", "c", os.devnull]
+def _known(compiler: str, flags: tuple[str, ...]) -> list[str]:
+    """Return those options that a compiler knows."""
+    if _knows(compiler, *flags):
+        return list(flags)
+    return [flag for flag in flags if _knows(compiler, flag)]
+
+
+def _knows(compiler: str, *flags: str) -> bool:
+    words = [compiler, "-Werror", *flags, "-fsyntax-only", "-x", "c", os.devnull]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
@@ -183,10 +189,11 @@ def build_tree(
         {"PATH": f"{TOOLS_PLACE}:/usr/bin:/bin"},
         bounds,
     )
-    done = _make(sandbox, below, tools, ["-j2", "-Otarget", KERNEL, "fs.img"])
+    done = _make(sandbox, below, tools, ["-j2", KERNEL, "fs.img"])
     if done.stopped:
         raise DoesNotBuild(failure(done, KERNEL, str(below), tree, bounds))
     if done.status:  # once more, one thing after the other: then the first error comes first
+        clean(tree)  # what a failing command has written would count as made
         for goal in (KERNEL, "fs.img"):
             done = _make(sandbox, below, tools, [goal])
             if done.status:

@@ -19,7 +19,7 @@ from faultline.elf import ElfImage
 from faultline.errors import UsageError
 from faultline.finding import Finding, Where
 from faultline.grade import BUILD, put_probe, tree_verdict
-from faultline.sandbox import Ended, SandboxUnusable
+from faultline.sandbox import Ended, Sandbox, SandboxUnusable
 from faultline.treebuild import (
     LIBRARY_HINT, DoesNotBuild, Tools, build_tree, failure, make_tools,
 )  # fmt: skip
@@ -305,6 +305,29 @@ def test_a_kernel_that_the_shim_does_not_fit_is_built_without(
 ) -> None:
     made = build(tmp_path, tools, {"kernel/main.c": KERNEL_C.replace("argaddr", "argument")})
     assert made.elf.address("faultline_ctl") is None
+
+
+def test_a_tree_is_built_at_the_first_go(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[list[str], int]] = []
+    make = treebuild._make
+
+    def noted(sandbox: Sandbox, below: Path, tools: Tools, words: list[str]) -> Ended:
+        done = make(sandbox, below, tools, words)
+        made.append((words, done.status))
+        return done
+
+    monkeypatch.setattr(treebuild, "_make", noted)
+    build(tmp_path, tools, {})
+    assert made == [(["-j2", "kernel/kernel", "fs.img"], 0), (["-n", "qemu"], 0)]
+
+
+def test_options_that_a_compiler_does_not_know_are_left_out(tools: Tools) -> None:
+    gcc = f"{tools.cross}gcc"
+    flags = ("-O2", "-fno-such-thing", "-fwrapv")
+    assert treebuild._known(gcc, flags) == ["-O2", "-fwrapv"]
+    assert treebuild._known(gcc, flags[::2]) == ["-O2", "-fwrapv"]
 
 
 def test_a_plain_kernel_has_no_shim(tmp_path: Path) -> None:
