@@ -157,7 +157,7 @@ def jobs_after(
     done = {result.check for result in results}
     jobs: list[Job[Of]] = []
     skipped: list[CheckResult] = []
-    for check in sorted(checks, key=lambda check: (not check.long, not check.parts)):
+    for check in sorted(checks, key=lambda check: (not check.long, -len(check.parts))):
         if check.name in done:
             continue
         skip = unmet(check, results) if check.name != always else None

@@ -22,7 +22,7 @@ from .qmp import QmpClosed
 AFTERMATH = 30.0  # wall seconds that a kernel which has panicked may go on saying things
 LAST_WORDS = 0.02  # guest seconds without any that end them: the time of half a million instructions
 LAST_LOOKS = 3  # at which it has said nothing: QEMU, too, had time to pass on what it had
-LAST_POLL = 0.02  # wall seconds between two of them
+LAST_POLL = 0.005  # wall seconds between two of them
 DRAUGHTS = 16  # reads of what has arrived: all that a pipe holds, and an end where the guest goes on
 PROMPT = r"(?:\n|\A)\$ "
 PANIC = r"panic: ([^\r\n]*)\r?\n"

@@ -45,7 +45,6 @@ class Blame:
         self.ledger = ledger
         self.foreign = foreign
         self._pages: dict[int, Page | None] = {}
-        self._asked: dict[tuple[tuple[int, ...], frozenset[str]], Where] = {}
 
     def page(self, pa: int) -> Page | None:
         """Return the ledger's entry of the page that holds `pa`; None if it has none."""
@@ -76,15 +75,15 @@ class Blame:
         """Where the kernel ends; None if there is no ledger, or that is not known."""
         return self.ledger.elf.address("end") if self._ready else None
 
-    def asked(self, *pages: int, skip: Iterable[str] = ()) -> Where:
+    def asked(self, *pages: int, skip: frozenset[str] = frozenset()) -> Where:
         """Return who asked for the first of these pages of which that is known."""
-        key = pages, frozenset(skip)
-        if key not in self._asked:
-            unwanted = MAPPERS | key[1] if key[1] else MAPPERS
-            stacks = (stack for stack in map(self._allocation, pages) if stack is not None)
-            places = (self._innermost(stack, unwanted) for stack in stacks)
-            self._asked[key] = next(filter(None, places), Where())
-        return self._asked[key]
+        unwanted = MAPPERS | skip if skip else MAPPERS
+        for pa in pages:
+            stack = self._allocation(pa)
+            place = self._innermost(stack, unwanted) if stack is not None else None
+            if place is not None:
+                return place
+        return Where()
 
     def allocated(self, pa: int) -> Where:
         """Return who called the allocator for a page: what counts for its class."""

@@ -21,7 +21,7 @@ LOADS = {
     "programs": ("leak forkexec 1000",) * 4,
     "memory": ("pingpong", "leak sbrk 1000", "leak forkexec 1000", "leak sbrkbig 1000"),
 }
-LOOKS = 8  # at each; what is wrong shows at the first, nearly always
+LOOKS = 6  # at each; what is wrong shows at the first, nearly always
 BETWEEN = 0.25  # wall seconds that the load runs, at least, between two looks
 EFFORT = 0.4  # processor seconds that QEMU uses meanwhile; on a busy host that takes longer
 PATIENCE = 6  # times BETWEEN, and no longer
