@@ -11,12 +11,12 @@
 #     takes long for what a processor does in no time;
 #   - the kernel's loops of a few rounds are written out; not those of programs, which would
 #     then leave too little room in a file system of a thousand blocks;
-#   - string.c and spinlock.c, where kernels spend most of their time, are optimized.
+#   - string.c, spinlock.c and walk(), where kernels spend most of their time, are optimized.
 # A file that cannot be compiled like that is compiled as it is.
 # Beside this file: settings (CROSS: the real tools' prefix; GCC: options that it knows;
 # KERNEL, STRING, SPINLOCK: those for the kernel's files, and for these two. Without KERNEL, a
-# kernel's files are compiled as they are), inside.h, fill.h, inside.py, and shim-*.o, one for
-# each ABI that a tree may be compiled for.
+# kernel's files are compiled as they are), inside.h, fill.h, walk.h, inside.py, and shim-*.o,
+# one for each ABI that a tree may be compiled for.
 set -f
 here=${0%/*}
 called=${0##*/}
@@ -110,6 +110,7 @@ if [ "$source" ] && [ "$KERNEL" ] && [ "$options" ] && [ ! "$links" ]; then
       FAULTLINE_INSIDE="leaves=$leaves"
     inside="$inside $SPINLOCK"
     ;;
+  */vm.c) inside="$inside -include $here/walk.h" ;;
   *string.c)
     FAULTLINE_INSIDE=fill
     inside="$inside $STRING -include $here/fill.h -Dmemset=faultline_memset"

@@ -147,7 +147,7 @@ def make_tools(folder: Path, *, plain: bool = False) -> Tools:
         settings += f"{name}='{' '.join(_known(compiler, flags.get(name, ())))}'\n"
     (folder / "settings").write_text(settings)
     wrapper = folder / "cross.sh"
-    for name in (wrapper.name, "inside.h", "fill.h", "inside.py"):
+    for name in (wrapper.name, "inside.h", "fill.h", "walk.h", "inside.py"):
         shutil.copyfile(SOURCES / "harness/cross" / name, folder / name)
     wrapper.chmod(0o755)
     for name in ("gcc", "cc", "inside-as", *(prefix + tool for prefix in CALLED for tool in TOOLS)):

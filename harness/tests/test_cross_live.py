@@ -14,6 +14,9 @@ FLAGS = ("-O", "-ffreestanding", "-nostdlib", "-mcmodel=medany", "-fno-pie", "-I
 HEADER = """
 #define NCPU 8
 typedef unsigned int uint;
+typedef unsigned long pte_t;
+typedef unsigned long *pagetable_t;
+extern unsigned long tables[2][512];
 struct cpu { int held; int before; };
 extern struct cpu cpus[NCPU];
 struct cpu *mycpu(void);
@@ -68,6 +71,30 @@ int give_back(void)
   return c->held;
 }
 """
+VM = """
+#include "kernel.h"
+pte_t *walk(pagetable_t pagetable, unsigned long va, int alloc)
+{
+  for (int level = 2; level > 0; level--) {
+    pte_t *pte = &pagetable[va >> (12 + 9 * level) & 511];
+    if (!(*pte & 1) && !alloc)
+      return 0;
+    pagetable = tables[2 - level];
+    *pte = (unsigned long)pagetable >> 2 | 1;
+  }
+  return &pagetable[va >> 12 & 511];
+}
+int map(pagetable_t pagetable, unsigned long va, int pages, int alloc)
+{
+  for (int page = 0; page < pages; page++, va += 4096) {
+    pte_t *pte = walk(pagetable, va, alloc);
+    if (pte == 0)
+      return -1;
+    *pte = va | 3;
+  }
+  return 0;
+}
+"""
 MAIN = """
 #include "kernel.h"
 #define SIZE 1200
@@ -93,6 +120,19 @@ static int filled(uint first, uint size, int byte)
 
 void hold(void);
 int give_back(void);
+int map(pagetable_t, unsigned long, int, int);
+unsigned long tables[2][512];
+
+static int maps(void)
+{
+  static unsigned long root[512];
+  if (map(root, 0x3000, 5, 0) != -1 || map(root, 0x3000, 5, 1) != 0)
+    return 0;
+  for (int i = 0; i < 512; i++)
+    if (tables[1][i] != (i >= 3 && i < 8 ? i * 4096ul + 3 : 0))
+      return 0;
+  return root[0] == ((unsigned long)tables[0] >> 2 | 1) && !root[1];
+}
 
 static int locks(int on)
 {
@@ -116,6 +156,10 @@ void check(void)
         say("memset is wrong\\n");
         return;
       }
+  if (!maps()) {
+    say("walk is wrong\\n");
+    return;
+  }
   say(locks(0) && locks(1) && locks(0) ? "all is well\\n" : "locks are wrong\\n");
 }
 """
@@ -137,6 +181,7 @@ stack: .space 4096
 """
 SOURCES = {
     "start.S": START, "main.c": MAIN, "string.c": STRING, "proc.c": PROC, "spinlock.c": SPINLOCK,
+    "vm.c": VM,
 }  # fmt: skip
 
 
@@ -161,12 +206,15 @@ def test_what_is_rewritten_does_what_it_did(tmp_path: Path, optimize: str, plain
         [f"{tools.cross}objdump", "-d", "guest"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    hold = code[code.index("<hold>:") :].split("\n\n")[0]
-    memset = code[code.index("<memset>:") :].split("\n\n")[0]
+    hold, memset, mapping = (
+        code[code.index(f"<{name}>:") :].split("\n\n")[0] for name in ("hold", "memset", "map")
+    )
     if optimize != "-O0":
         assert ("<mycpu>" not in hold) == (not plain)
         assert (hold.count("sstatus") == 1) == (not plain)
         assert ("sd\ta1,248(t0)" in memset) == (not plain)
+    if optimize in ("-O0", "-O"):  # with others the compiler does so anyway
+        assert ("<walk>" not in mapping) == (not plain)
     words = [find_qemu(), "-machine", "virt", "-smp", "1", "-bios", "none", "-kernel", "guest"]
     words += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
     done = subprocess.run(
