@@ -28,7 +28,7 @@ from .trust import without_shim
 EFFORT = 90.0  # processor seconds that any test may take
 PART_EFFORT = 180.0  # that all tests of a part may have taken when another is begun
 # Of tests that are known to take long, so many times what they usually take; of a part likewise.
-PATIENCE, PART_PATIENCE = 12.0, 9.0
+PATIENCE, PART_PATIENCE = 16.0, 12.0
 DEATHS = 3  # machines that the tests of one part may use up
 # Guest seconds: a busy guest uses up its effort before; one that idles lets them go by fast.
 SILENCE = 1500.0
