@@ -103,17 +103,18 @@ beside() {
 }
 
 if [ "$source" ] && [ "$KERNEL" ] && [ "$options" ] && [ ! "$links" ]; then
-  inside="$KERNEL -B $here/inside-" FAULTLINE_INSIDE='' leaves=''
+  inside="$KERNEL -B $here/inside-" FAULTLINE_INSIDE='' leaves='' declared=''
   case $source in
   *spinlock.c) # it asks again and again which processor this is
     leaves=$(mktemp) && beside "$source" "${source%spinlock.c}proc.c" "$leaves" "$@" &&
       FAULTLINE_INSIDE="leaves=$leaves"
     inside="$inside $SPINLOCK"
     ;;
-  */vm.c) inside="$inside -include $here/walk.h" ;;
+  */vm.c) declared="-include $here/walk.h" ;;
   *string.c)
     FAULTLINE_INSIDE=fill
-    inside="$inside $STRING -include $here/fill.h -Dmemset=faultline_memset"
+    inside="$inside $STRING"
+    declared="-include $here/fill.h -Dmemset=faultline_memset"
     ;;
   esac
   if [ "$defines" ]; then
@@ -121,9 +122,12 @@ if [ "$source" ] && [ "$KERNEL" ] && [ "$options" ] && [ ! "$links" ]; then
     inside="$inside -include $here/inside.h"
   fi
   export FAULTLINE_INSIDE
-  # shellcheck disable=SC2086
-  "$CROSS$tool" "$@" $options $inside 2>/dev/null
-  status=$?
+  for words in "$declared" ''; do # the tree may declare these functions in another way
+    # shellcheck disable=SC2086
+    "$CROSS$tool" "$@" $options $inside $words 2>/dev/null
+    status=$?
+    [ "$status" = 0 ] && break
+  done
   [ "$leaves" ] && rm -f "$leaves"
   [ "$status" = 0 ] && exit
 fi

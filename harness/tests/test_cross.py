@@ -82,6 +82,54 @@ def test_an_error_in_string_c_is_told_once(tools: Tools, tmp_path: Path) -> None
     assert len(re.findall(r"error: .*nothing_of_that_name", done.stderr)) == 1
 
 
+MEMSET = """
+void *memset(void *to, int value, SIZE size)
+{
+  char *at = to;
+  for (SIZE i = 0; i < size; i++)
+    at[i] = value;
+  return to;
+}
+"""
+WALK = """
+KIND unsigned long *walk(unsigned long *table, unsigned long va, int alloc)
+{
+  for (int level = 2; level > 0; level--) {
+    unsigned long entry = table[va >> (12 + 9 * level) & 511];
+    if (!(entry & 1) && !alloc)
+      return 0;
+    table = (unsigned long *)(entry >> 10 << 12);
+  }
+  return &table[va >> 12 & 511];
+}
+unsigned long sum(unsigned long *table)
+{
+  return *walk(table, 0, 0) + *walk(table, 4096, 0);
+}
+"""
+
+
+@pytest.mark.parametrize("size, words", [("unsigned", True), ("unsigned long", False)])
+def test_a_memset_of_another_type_is_unrolled_at_least(
+    tools: Tools, tmp_path: Path, size: str, words: bool
+) -> None:
+    source = tmp_path / "string.c"
+    source.write_text(MEMSET.replace("SIZE", size))
+    assert compiled(tools, source).returncode == 0
+    assert (stores(tools, source) < 8) == words
+
+
+@pytest.mark.parametrize("kind, inlined", [("", True), ("static __attribute__((noinline))", False)])
+def test_walk_is_inlined_if_it_is_declared_as_ever(
+    tools: Tools, tmp_path: Path, kind: str, inlined: bool
+) -> None:
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel/vm.c").write_text(WALK.replace("KIND", kind))
+    words = [str(tools.folder / f"{tools.cross}gcc"), *FLAGS, "-c", "-o", "vm.o", "kernel/vm.c"]
+    subprocess.run(words, cwd=tmp_path, check=True)
+    assert (("sum", "walk") not in calls(tools, tmp_path / "vm.o")) == inlined
+
+
 KALLOC = """
 void kfree(void *pa);
 static void *list;
@@ -166,20 +214,35 @@ def test_an_allocator_of_another_kind_is_compiled_as_it_is(
     assert not calls(tools, source.with_suffix(".o")) & SENT
 
 
-def test_a_kernel_s_short_loops_are_written_out_and_no_program_grows(tmp_path: Path) -> None:
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    own = make_tools(folder)
-    gcc = tmp_path / "real-gcc"
-    gcc.write_text('#!/bin/sh\necho "$@"\n')
+def pretended(folder: Path, script: str) -> str:
+    """Make tools that call a script for the compiler; return the name of theirs."""
+    (folder / "tools").mkdir()
+    own = make_tools(folder / "tools")
+    gcc = folder / "real-gcc"
+    gcc.write_text(f"#!/bin/sh\n{script}\n")
     gcc.chmod(0o755)
-    settings = folder / "settings"
-    settings.write_text(re.sub(r"CROSS='.*'", f"CROSS='{tmp_path}/real-'", settings.read_text()))
+    settings = own.folder / "settings"
+    settings.write_text(re.sub(r"CROSS='.*'", f"CROSS='{folder}/real-'", settings.read_text()))
+    return str(own.folder / f"{own.cross}gcc")
+
+
+def test_a_kernel_s_short_loops_are_written_out_and_no_program_grows(tmp_path: Path) -> None:
+    gcc = pretended(tmp_path, 'echo "$@"')
     given = {}
     for source in ("kernel/walk.c", "user/walk.c"):
-        words = [str(folder / f"{own.cross}gcc"), *FLAGS, "-c", "-o", "walk.o", source]
+        words = [gcc, *FLAGS, "-c", "-o", "walk.o", source]
         said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
         given[source] = said.stdout.split()
     assert all({"-g", source} < set(words) for source, words in given.items())
     assert "-fpeel-loops" in given["kernel/walk.c"]
     assert "-fpeel-loops" not in given["user/walk.c"]
+
+
+@pytest.mark.parametrize("source, header", [("vm.c", "walk.h"), ("string.c", "fill.h")])
+def test_without_what_does_not_fit_a_file_still_gets_its_options(
+    tmp_path: Path, source: str, header: str
+) -> None:
+    gcc = pretended(tmp_path, f'case "$*" in *{header}*) exit 1 ;; esac\necho "$@"')
+    words = [gcc, *FLAGS, "-c", "-o", "it.o", f"kernel/{source}"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "-fpeel-loops" in said.stdout.split() and "faultline_memset" not in said.stdout
