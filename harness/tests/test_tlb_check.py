@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from faultline import tlb
 from faultline.bench import Bench
 from faultline.checks import Unchecked
 from faultline.checks import tlb as check
@@ -141,3 +142,25 @@ def test_on_a_busy_host_the_load_runs_longer_but_not_for_ever(
         patch.setattr(check, "actions", lambda bench, machine: [])
         list(check._load("programs", cast(Bench, bench), cast(Machine, guest)))
     assert guest.sent.count("watch") == watches
+
+
+@pytest.mark.parametrize(
+    ("harts", "least", "counted"), [(1, 1, True), (3, 1, False), (1, 3, False)]
+)
+def test_instructions_are_counted_with_one_hart_only(
+    harts: int, least: int, counted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    @contextmanager
+    def machine(**wanted: object) -> Iterator[None]:
+        asked.update(wanted)
+        yield None
+
+    monkeypatch.setattr(tlb, "require_plugin", lambda: None)
+    monkeypatch.setattr(tlb, "plugin_words", lambda plugin, elf: "plugin")
+    build = SimpleNamespace(board=SimpleNamespace(least=least))
+    bench = SimpleNamespace(build=build, elf=None, machine=machine)
+    with tlb.watched(cast(Bench, bench), harts=harts):
+        pass
+    assert asked == {"harts": harts, "icount": counted, "plugin": "plugin"}
