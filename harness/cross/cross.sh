@@ -122,7 +122,7 @@ if [ "$source" ] && [ "$KERNEL" ] && [ "$options" ] && [ ! "$links" ]; then
     inside="$inside -include $here/inside.h"
   fi
   export FAULTLINE_INSIDE
-  for words in "$declared" ''; do # the tree may declare these functions in another way
+  for words in ${declared:+"$declared"} ''; do # the tree may declare these functions in another way
     # shellcheck disable=SC2086
     "$CROSS$tool" "$@" $options $inside $words 2>/dev/null
     status=$?

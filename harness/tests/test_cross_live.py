@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from test_cross import MEMSET
 
 from faultline.qemu import find_qemu
 from faultline.treebuild import make_tools
@@ -32,16 +33,7 @@ static inline void intr_on(void) { w_sstatus(r_sstatus() | 2); }
 static inline void intr_off(void) { w_sstatus(r_sstatus() & ~2ul); }
 static inline int intr_get(void) { return (r_sstatus() & 2) != 0; }
 """
-STRING = """
-#include "kernel.h"
-void *memset(void *to, int byte, uint size)
-{
-  char *at = to;
-  for (uint i = 0; i < size; i++)
-    at[i] = byte;
-  return to;
-}
-"""
+STRING = MEMSET.replace("SIZE", "unsigned")
 PROC = """
 #include "kernel.h"
 struct cpu cpus[NCPU];
